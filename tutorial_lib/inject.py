@@ -1,0 +1,121 @@
+"""Where noise goes: put a noise layer after any module of a network, and take it out again."""
+
+import copy
+from collections.abc import Iterable
+
+from torch import nn
+
+ACTIVATIONS = (
+    nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Hardswish, nn.Hardtanh, nn.ReLU6,
+)  # fmt: skip
+_NAME = "injected_noise"
+
+
+def sites(model: nn.Module, after: tuple = ACTIVATIONS) -> list[str]:
+    """Names of the modules of `model` that are instances of `after`, in order of registration.
+
+    >>> sites(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
+    ['1']
+    """
+    return [name for name, module in model.named_modules() if isinstance(module, after)]
+
+
+def choose(model: nn.Module, where="all", after: tuple = ACTIVATIONS) -> list[str]:
+    """The sites that `where` names; see `inject`. Raises `ValueError` where there are none."""
+    found = sites(model, after)
+    if not isinstance(where, str):
+        known = dict(model.named_modules())
+        unknown = [name for name in where if name not in known]
+        if unknown:
+            raise ValueError(f"no module named {unknown[0]!r}; the model has {', '.join(known)}")
+        return list(where)
+    if not found:
+        raise ValueError(
+            "the model has no activation module to put noise after (it may call functions such as "
+            "F.relu): name the modules, as in where=['layer1', 'layer2'], or give their types in after="
+        )
+    picks = {
+        "all": found,
+        "hidden": found[:-1],
+        "odd": found[0::2],
+        "even": found[1::2],
+        "encoder": [name for name in found if "encoder" in name.split(".")],
+        "decoder": [name for name in found if "decoder" in name.split(".")],
+    }
+    if where not in picks:
+        raise ValueError(f"where = {where!r}: expected one of {', '.join(picks)}, or a list of names")
+    if not picks[where]:
+        raise ValueError(f"where = {where!r} picks none of the model's sites: {', '.join(found)}")
+    return picks[where]
+
+
+def _add_noise(module, inputs, output):
+    return module._modules[_NAME](output)
+
+
+def inject(model: nn.Module, layer: nn.Module, where="all", after: tuple = ACTIVATIONS) -> list[str]:
+    """Put a copy of the noise `layer` behind modules of `model`, in place; return their names.
+
+    `where` is "all" (behind every activation module), "hidden" (all but the last), "odd" or "even"
+    (counted from 1), "encoder" or "decoder" (activations inside a submodule of that name), or a list of
+    module names (any modules). `after` says which types count as activations. The layer becomes a child of
+    the module it follows, so it moves and switches mode with the model and its parameters (if any) are the
+    model's; a noise layer without parameters leaves the state dict as it was.
+
+    >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> from tutorial_lib import ActivationNoise
+    >>> inject(net, ActivationNoise(alpha=0.1))
+    ['1']
+    >>> remove(net)
+    ['1']
+    """
+    names = choose(model, where, after)
+    for name in names:
+        module = model.get_submodule(name)
+        if _NAME in module._modules:
+            raise ValueError(f"module {name!r} has noise already: call remove(model) first")
+        if isinstance(module, nn.Sequential):
+            raise ValueError(f"module {name!r} is a Sequential: name its last layer instead")
+    for name in names:
+        module = model.get_submodule(name)
+        module.add_module(_NAME, copy.deepcopy(layer).train(module.training))
+        module.register_forward_hook(_add_noise)
+    return names
+
+
+def remove(model: nn.Module) -> list[str]:
+    """Take every injected layer out of `model`, in place; return the names of the modules it was behind."""
+    names = []
+    for name, module in model.named_modules():
+        if _NAME in module._modules:
+            del module._modules[_NAME]
+            for key, hook in list(module._forward_hooks.items()):
+                if hook is _add_noise:
+                    del module._forward_hooks[key]
+            names.append(name)
+    return names
+
+
+def injected(model: nn.Module) -> dict[str, nn.Module]:
+    """The injected layers of `model`, by the name of the module they follow."""
+    return {name: module._modules[_NAME] for name, module in model.named_modules() if _NAME in module._modules}
+
+
+def set_noise(model: nn.Module, where: Iterable[str] | None = None, **attributes) -> None:
+    """Set attributes of the injected layers: all of them, or those behind the modules named in `where`.
+
+    ``set_noise(net, alpha_inference=0.5)`` sets the strength at inference, ``set_noise(net, ["1"],
+    enabled=False)`` switches one layer off. Raises `ValueError` for a site without noise, an attribute
+    that the layer lacks, or a strength out of range.
+    """
+    from .noise import check_alpha
+
+    layers = injected(model)
+    for name in layers if where is None else where:
+        if name not in layers:
+            raise ValueError(f"no noise behind {name!r}; it is behind {', '.join(layers) or 'nothing'}")
+        for key, value in attributes.items():
+            if not hasattr(layers[name], key):
+                raise ValueError(f"{type(layers[name]).__name__} has no attribute {key!r}")
+            setattr(layers[name], key, check_alpha(value) if key.startswith("alpha") else value)

@@ -1,0 +1,150 @@
+"""What noise is: seven distributions, and the layer that adds it to an activation.
+
+Equation numbers are those of "Activation Noise for EBM Classification".
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def _normal(z, g, mu, sigma):
+    return z.normal_(mu, sigma, generator=g)
+
+
+def _cauchy(z, g, z0, gamma):
+    return z.cauchy_(z0, gamma, generator=g)
+
+
+def _uniform(z, g, omega):
+    return z.uniform_(-omega / 2, omega / 2, generator=g)
+
+
+def _chi(z, g, k):
+    if k == 1:  # |N(0, 1)|, five times as fast
+        return z.normal_(generator=g).abs_()
+    # chi² with k degrees of freedom is twice a Gamma(k/2) variable
+    return torch._standard_gamma(z.fill_(k / 2), generator=g).mul_(2).sqrt_()
+
+
+def _lognormal(z, g, mu, sigma):
+    return z.log_normal_(mu, sigma, generator=g)
+
+
+def _t(z, g, nu):
+    return torch.randn(z.shape, generator=g, device=z.device, dtype=z.dtype) / (_chi(z, g, nu) / math.sqrt(nu))
+
+
+def _exponential(z, g, rate):
+    return z.exponential_(rate, generator=g)
+
+
+# name -> (sampler, default parameters); the defaults are the paper's Table 3, but for `uniform`,
+# where the printed width 0 is no noise: 2√3 gives it the Gaussian's unit variance.
+_SAMPLERS = {
+    "gaussian": (_normal, {"mu": 0.0, "sigma": 1.0}),
+    "cauchy": (_cauchy, {"z0": 0.0, "gamma": 1.0}),
+    "uniform": (_uniform, {"omega": 2 * math.sqrt(3)}),
+    "chi": (_chi, {"k": 1.0}),
+    "lognormal": (_lognormal, {"mu": 0.0, "sigma": 1.0}),
+    "t": (_t, {"nu": 1.0}),
+    "exponential": (_exponential, {"rate": 1.0}),
+}
+_LOCATIONS = {"mu", "z0"}
+
+DISTRIBUTIONS = {name: dict(defaults) for name, (_, defaults) in _SAMPLERS.items()}
+"""The seven distributions of Appendix A and their default parameters (Table 3)."""
+
+
+def check_parameters(distribution: str, parameters: dict) -> dict:
+    """All parameters of `distribution`: the defaults, overridden by `parameters`.
+
+    Raises `ValueError` for an unknown distribution or parameter, and for a value out of range
+    (every parameter but the locations `mu` and `z0` must be positive).
+
+    >>> check_parameters("gaussian", {"sigma": 2})
+    {'mu': 0.0, 'sigma': 2.0}
+    """
+    if distribution not in DISTRIBUTIONS:
+        raise ValueError(f"unknown noise distribution {distribution!r}; choose from {', '.join(DISTRIBUTIONS)}")
+    defaults = DISTRIBUTIONS[distribution]
+    for key, value in parameters.items():
+        if key not in defaults:
+            raise ValueError(f"{distribution} noise has no parameter {key!r}; it takes {', '.join(defaults)}")
+        if not math.isfinite(value) or (key not in _LOCATIONS and value <= 0):
+            raise ValueError(
+                f"{distribution} noise: {key} = {value!r}, "
+                f"expected a {'finite' if key in _LOCATIONS else 'positive'} number"
+            )
+    return {**defaults, **{key: float(value) for key, value in parameters.items()}}
+
+
+def sample(distribution: str, shape, *, device=None, dtype=None, generator=None, **parameters) -> Tensor:
+    """Draw the normalised noise z̄ of eq. (1), before its scalar α; Appendix A.
+
+    The density of each distribution, with its defaults (Table 3):
+
+    - ``gaussian``: mean ``mu`` = 0, standard deviation ``sigma`` = 1
+    - ``cauchy``: location ``z0`` = 0, scale ``gamma`` = 1; it has no mean and no variance
+    - ``uniform``: on (-``omega``/2, ``omega``/2). The paper prints width 0, which is no noise; our
+      default 2√3 has unit variance
+    - ``chi``: ``k`` = 1 degree of freedom
+    - ``lognormal``: exp of a normal with mean ``mu`` = 0, deviation ``sigma`` = 1
+    - ``t``: Student's, ``nu`` = 1 degree of freedom, where it *is* the Cauchy
+    - ``exponential``: ``rate`` = 1 (the paper's λ)
+
+    Returns a tensor of `shape`, drawn on `device` (from `generator` if given). Raises `ValueError`
+    as `check_parameters` does.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> z = sample("uniform", (1000,), generator=g, omega=1.0)
+    >>> bool((z.abs() <= 0.5).all())
+    True
+    """
+    parameters = check_parameters(distribution, parameters)
+    empty = torch.empty(shape, device=device, dtype=dtype)
+    return _SAMPLERS[distribution][0](empty, generator, **parameters)
+
+
+class ActivationNoise(nn.Module):
+    """Equation (1): t = s + α z̄, with one α for training and one for inference.
+
+    `alpha` acts in training mode (``module.train()``), `alpha_inference` in evaluation mode
+    (``module.eval()``; by default the same α, the paper's *balanced* noise). Both, and `enabled`, are
+    plain attributes and may be changed at any time. Every element of the input gets its own draw, unless
+    `common` is true: then one draw serves the whole batch (common random numbers across images).
+
+    >>> layer = ActivationNoise("gaussian", alpha=0.5, alpha_inference=0.0).eval()
+    >>> layer(torch.ones(3))
+    tensor([1., 1., 1.])
+    """
+
+    def __init__(self, distribution="gaussian", alpha=1.0, alpha_inference=None, common=False, **parameters):
+        super().__init__()
+        self.distribution = distribution
+        self.parameters_of_noise = check_parameters(distribution, parameters)
+        self.alpha = check_alpha(alpha)
+        self.alpha_inference = check_alpha(alpha if alpha_inference is None else alpha_inference)
+        self.common = common
+        self.enabled = True
+
+    def forward(self, s: Tensor) -> Tensor:
+        alpha = self.alpha if self.training else self.alpha_inference
+        if not self.enabled or alpha == 0:
+            return s
+        like = torch.empty_like(s[:1] if self.common else s)
+        z = sample(  # drawn flat, then laid out as s is: drawing into channels_last is twice as slow
+            self.distribution, like.numel(), device=s.device, dtype=s.dtype, **self.parameters_of_noise
+        )
+        return torch.add(s, z.as_strided(like.shape, like.stride()), alpha=alpha)
+
+    def extra_repr(self) -> str:
+        return f"{self.distribution}, α={self.alpha} training, α={self.alpha_inference} inference"
+
+
+def check_alpha(alpha: float) -> float:
+    """The noise scalar α as a float; `ValueError` unless it is finite and not negative."""
+    if not (math.isfinite(alpha) and alpha >= 0):
+        raise ValueError(f"noise scalar α = {alpha!r}: expected a finite number, 0 or more")
+    return float(alpha)
