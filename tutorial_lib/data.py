@@ -53,10 +53,10 @@ def load_data(
 
     `name` is ``digits`` (scikit-learn's 1,797 8x8 digits, always there), ``mnist``, ``fashion-mnist``, ``usps``,
     ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), or a path: of an ``.npz`` file with
-    ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8 or floats in [0, 1]), or of a folder with
-    one subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is held out).
-    A named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which downloads into `folder` what
-    it misses and verifies checksums.
+    ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8 or floats in [0, 1]), or of a folder
+    with one subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is
+    held out). A named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which
+    downloads into `folder` what it misses and verifies checksums.
 
     `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed`. Raises `DataError`.
 
@@ -66,7 +66,7 @@ def load_data(
     """
     folder, path = Path(folder), Path(name)
     if name in NAMES:
-        base, classes = SLIMS.get(name, (name, None))
+        base, classes = SLIMS.get(name, (name, None)) if not (folder / f"{name}.npz").exists() else (name, None)
         arrays, source = _named(base, folder)
         if classes:
             arrays = [a[y < classes] for a, y in zip(arrays, [arrays[1]] * 2 + [arrays[3]] * 2, strict=True)]
@@ -86,8 +86,8 @@ def load_data(
     x_train, y_train = _subset(arrays[0], arrays[1], train, seed, "training")
     x_test, y_test = _subset(arrays[2], arrays[3], test, seed, "test")
     return Data(
-        _images(x_train, size, device), torch.tensor(y_train, dtype=torch.int64, device=device),
-        _images(x_test, size, device), torch.tensor(y_test, dtype=torch.int64, device=device),
+        _images(x_train, size, device), torch.tensor(y_train.astype(np.int64), device=device),
+        _images(x_test, size, device), torch.tensor(y_test.astype(np.int64), device=device),
         name if name in NAMES else path.stem, source, digest.hexdigest(),
     )  # fmt: skip
 
@@ -132,13 +132,12 @@ def _npz(path: Path):
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in keys if key in file.files}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, TypeError, RuntimeError, EOFError, zipfile.zlib.error) as error:
         raise DataError(
             f"{path.name} is not a readable .npz file ({error}): it may be truncated; make or copy it again"
         ) from error
-    if "x_test" in found and "y_test" in found:  # a test set alone will do for measuring
-        found.setdefault("x_train", found["x_test"][:0])
-        found.setdefault("y_train", found["y_test"][:0])
+    if found.keys() == {"x_test", "y_test"}:  # a test set alone will do for measuring
+        found["x_train"], found["y_train"] = found["x_test"][:0], found["y_test"][:0]
     missing = [key for key in keys if key not in found]
     if missing:
         raise DataError(f"{path.name} lacks {', '.join(missing)}: it must hold {', '.join(keys)}")
@@ -172,7 +171,7 @@ def _image_folder(path: Path, size: int | None):
     classes = sorted(p.name for p in roots[0].iterdir() if p.is_dir())
     if not classes:
         raise DataError(f"{path.name} has no subfolders: put the images of each class into a folder of its own")
-    parts = []
+    parts, shapes = [], set()
     for root in roots:
         images, labels = [], []
         for label, name in enumerate(classes):
@@ -181,7 +180,7 @@ def _image_folder(path: Path, size: int | None):
                 raise DataError(f"no images in {root.name}/{name}; image files end in {', '.join(sorted(_SUFFIXES))}")
             images += [_read_image(file, size) for file in files]
             labels += [label] * len(files)
-        shapes = {image.shape for image in images}
+        shapes |= {image.shape for image in images}
         if len(shapes) > 1:
             raise DataError(f"{path.name} holds images of several sizes, {sorted(shapes)[:3]} …: give size=")
         parts.append((np.stack(images), np.array(labels)))
@@ -198,7 +197,7 @@ def _read_image(file: Path, size: int | None) -> np.ndarray:
         with Image.open(file) as image:
             image = image.convert("RGB")
             return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR) if size else image)
-    except OSError as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{file.name} is not a readable image ({error}): replace or remove it") from error
 
 
@@ -218,9 +217,9 @@ def _subset(x: np.ndarray, y: np.ndarray, count: int | None, seed: int, part: st
 
 
 def _images(x: np.ndarray, size: int | None, device) -> Tensor:
-    images = torch.tensor(x, device=device)
+    images = torch.tensor(x if x.dtype == np.uint8 else x.astype(np.float32), device=device)  # in native byte order
     images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    images = images.float().div(255) if x.dtype == np.uint8 else images.float()
+    images = images.float().div(255) if x.dtype == np.uint8 else images
     if size and images.shape[-2:] != (size, size) and len(images):
         images = torch.nn.functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
     return images.clamp(0, 1).contiguous()

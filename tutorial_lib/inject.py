@@ -29,7 +29,7 @@ def choose(model: nn.Module, where="all", after: tuple = ACTIVATIONS) -> list[st
         unknown = [name for name in where if name not in known]
         if unknown:
             raise ValueError(f"no module named {unknown[0]!r}; the model has {', '.join(known)}")
-        return list(where)
+        return list(dict.fromkeys(where))
     if not found:
         raise ValueError(
             "the model has no activation module to put noise after (it may call functions such as "

@@ -1,6 +1,7 @@
 """The papers' networks."""
 
 from collections import OrderedDict
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ def autoencoder(channels: int = 3, widths=(30, 73, 100)) -> nn.Sequential:
 
     def stack(conv, sizes, last):
         layers = OrderedDict()
-        for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        for i, (a, b) in enumerate(pairwise(sizes), start=1):
             layers[f"conv{i}"] = conv(a, b, kernel_size=4, stride=2, padding=1)
             layers[f"act{i}"] = nn.ReLU() if i < len(sizes) - 1 else last
         return nn.Sequential(layers)

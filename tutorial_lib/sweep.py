@@ -1,16 +1,18 @@
 """Experiments: a grid of cells x seeds becomes a tidy table, resumably, on any executor.
 
-A `Sweep` says what is measured: its settings a budget, its grid, and the function that computes one cell. An `Experiment` is one
-figure or table of a paper: a view of a sweep and the way it is drawn. `run` computes the missing cells, keeps each in SQLite
-the moment it is done, and writes the table of every view with its provenance.
+A `Sweep` says what is measured: its settings a budget, its grid, and the function that computes one cell. An
+`Experiment` is one figure or table of a paper: a view of a sweep and the way it is drawn. `run` computes the missing
+cells, keeps each in SQLite the moment it is done, and writes the table of every view with its provenance.
 """
 
 import contextlib
 import hashlib
 import importlib.metadata
+import io
 import json
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
 import platform
 import sqlite3
@@ -32,9 +34,9 @@ BUDGETS = ("smoke", "desk", "paper")
 class Sweep:
     """What is measured. `cell(config, **point, seed)` returns rows (dicts); it must be a module-level function.
 
-    `settings[budget]` holds the settings of a budget: ``default`` for any data set, and overrides by data set name. Settings
-    with these names mean something to `run`: ``seeds`` (how many), ``data`` (keyword arguments of `load_data`; None: no data).
-    `grid(config)` lists the points of the grid.
+    `settings[budget]` holds the settings of a budget: ``default`` for any data set, and overrides by data set name.
+    Two settings mean something to `run`: ``seeds`` (how many) and ``data`` (keyword arguments of `load_data`; absent:
+    no data set). `datasets` names each budget's own data set. `grid(config)` lists the points of the grid.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Experiment:
     paper_settings: str
     sweep: Sweep
     draw: Callable
+    """`draw(table, dataset)` returns a matplotlib Figure, or a DataFrame for a table."""
     select: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
 
 
@@ -98,49 +101,79 @@ def run(
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds = {seeds}: expected at least 1")
     label, source = config["dataset"], {}
-    if config.get("data") is not None:
-        data = load_data(config["dataset"], folder, **{**config["data"], "train": None, "test": None})
+    if "data" in config:
+        data = load_data(config["dataset"], folder, size=config["data"].get("size"))
         label, source = data.name, {"source": data.source, "sha256": data.sha256}
         del data
-    identity = _digest({**config, "device": device, "data_sha256": source.get("sha256")})
     cells = sweep.cells(config, seeds)
-    folder_of_views = Path(out)
-    store = Store(folder_of_views / sweep.name / f"{label}-{budget}.sqlite", identity)
-    started = time.time()
+    identity = _digest({**config, "device": device, "data_sha256": source.get("sha256")})
+    store = Store(Path(out) / sweep.name / f"{label}-{budget}.sqlite", identity)
     done = store.finished()
     missing = [cell for cell in cells if _digest(cell) not in done]
-    task = _Task(sweep.cell, {**config, "folder": str(folder), "device": device})
+    task, code = _Task(sweep.cell, {**config, "folder": str(folder), "device": device}), _commit()
     for cell, (rows, seconds) in _progress(
         _complete(executor or InProcess(), task, missing, width), len(cells), len(cells) - len(missing), progress
     ):
-        store.add(cell, rows, seconds)
+        store.add(cell, rows, seconds, code)
     done = store.finished()
-    results = [(cell, *done[_digest(cell)]) for cell in cells]
-    table = pd.DataFrame([{**cell, **row} for cell, rows, _ in results for row in rows])
+    results = [done[_digest(cell)] for cell in cells]
+    table = pd.DataFrame([{**cell, **row} for cell, (rows, *_) in zip(cells, results, strict=True) for row in rows])
+    provenance = {
+        "configuration": config,
+        "seeds": sorted({cell["seed"] for cell in cells}),
+        "dataset": {"name": label, **source},
+        "cells": len(cells),
+        "cell_seconds": round(sum(seconds for _, seconds, _ in results), 1),
+        "commits": sorted({code or "not in a checkout" for *_, code in results}),
+        "device": _device_name(device),
+        "versions": _versions(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
     paths = {}
     for view in views:
-        selected = view.select(table)
-        paths[view.name] = folder_of_views / view.name / f"{label}-{budget}.csv"
-        _write_atomically(paths[view.name], selected.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
-        provenance = {
+        selected = view.select(table).reset_index(drop=True)
+        head = {
             "experiment": view.name,
-            "command": command(view.name, budget, config["dataset"], len({c["seed"] for c in cells}), device),
-            "configuration": config,
-            "seeds": sorted({cell["seed"] for cell in cells}),
-            "dataset": {"name": label, **source},
+            "command": command(view.name, budget, config["dataset"], len(provenance["seeds"]), device),
             "rows": len(selected),
-            "cells": len(cells),
-            "device": _device_name(device),
-            "cell_seconds": round(sum(seconds for *_, seconds in results), 1),
-            "last_run_seconds": round(time.time() - started, 1),
-            "versions": _versions(),
-            "commit": _commit(),
-            "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         }
+        path = paths[view.name] = Path(out) / view.name / f"{label}-{budget}.csv"
+        _write_atomically(path, selected.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
         _write_atomically(
-            paths[view.name].with_suffix(".json"), json.dumps(provenance, indent=1, ensure_ascii=False) + "\n"
+            path.with_suffix(".json"),
+            (json.dumps({**head, **provenance}, indent=1, ensure_ascii=False) + "\n").encode(),
         )
+        _write_drawing(view.draw(selected, label), path)
     return paths
+
+
+RESULTS = Path(__file__).parent / "results"
+"""The measured tables that travel with the package."""
+
+
+def shipped(name: str) -> list[dict]:
+    """The shipped tables of an experiment: dataset, budget, rows, path."""
+    found = []
+    for path in sorted((RESULTS / name).glob("*.csv")):
+        dataset, _, budget = path.stem.rpartition("-")
+        found.append({"dataset": dataset, "budget": budget, "rows": provenance(path)["rows"], "path": path})
+    return found
+
+
+def read_table(name: str, dataset: str, budget: str, folder: str | Path = RESULTS) -> pd.DataFrame:
+    """A measured table; by default one that travels with the package. `ValueError` if there is none."""
+    path = Path(folder) / name / f"{dataset}-{budget}.csv"
+    if not path.exists():
+        there = ", ".join(f"{t['dataset']}-{t['budget']}" for t in shipped(name)) or "none"
+        raise ValueError(
+            f"no table {dataset}-{budget} of {name}; shipped: {there}. Make it: {command(name, budget, dataset)}"
+        )
+    return pd.read_csv(path)
+
+
+def provenance(path: Path) -> dict:
+    """What is known of how the table at `path` came about."""
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 class Store:
@@ -152,7 +185,7 @@ class Store:
         with self._open() as db:
             db.execute(
                 "CREATE TABLE IF NOT EXISTS cells (identity TEXT, key TEXT, cell TEXT, rows TEXT, seconds REAL, "
-                "PRIMARY KEY (identity, key))"
+                "code TEXT, PRIMARY KEY (identity, key))"
             )
 
     @contextlib.contextmanager
@@ -166,17 +199,17 @@ class Store:
                 f"{self.path} is not a usable store of finished cells ({error}): move it away and run again"
             ) from error
 
-    def add(self, cell: dict, rows: list[dict], seconds: float) -> None:
-        """Keep a finished cell; one that another run has finished meanwhile stays as it is."""
+    def add(self, cell: dict, rows: list[dict], seconds: float, code: str | None) -> None:
+        """Keep a finished cell, with the commit that computed it; one that is there already stays as it is."""
         with self._open() as db:
-            values = (self.identity, _digest(cell), json.dumps(cell), json.dumps(rows), seconds)
-            db.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?)", values)
+            values = (self.identity, _digest(cell), json.dumps(cell), json.dumps(rows), seconds, code)
+            db.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?, ?)", values)
 
-    def finished(self) -> dict[str, tuple[list[dict], float]]:
-        """The finished cells of this configuration: digest of the cell -> (rows, seconds)."""
+    def finished(self) -> dict[str, tuple[list[dict], float, str | None]]:
+        """The finished cells of this configuration: digest of the cell -> (rows, seconds, commit)."""
         with self._open() as db:
-            found = db.execute("SELECT key, rows, seconds FROM cells WHERE identity = ?", (self.identity,))
-            return {key: (json.loads(rows), seconds) for key, rows, seconds in found}
+            found = db.execute("SELECT key, rows, seconds, code FROM cells WHERE identity = ?", (self.identity,))
+            return {key: (json.loads(rows), seconds, code) for key, rows, seconds, code in found}
 
 
 @dataclass(frozen=True)
@@ -237,11 +270,12 @@ def _complete(executor: Executor, task: _Task, cells: list[dict], width: int) ->
             future.cancel()
 
 
-def command(name: str, budget: str, dataset: str, seeds: int, device: str = "cpu") -> str:
+def command(name: str, budget: str, dataset: str, seeds: int | None = None, device: str = "cpu") -> str:
     """The command line that makes a table."""
     where = "" if dataset in ("digits", "none") else f" --dataset {Path(dataset).name} --data DIR"
+    count = "" if seeds is None else f" --seeds {seeds}"
     on = "" if device == "cpu" else f" --device {device}"
-    return f"python -m tutorial_lib run {name} --budget {budget}{where} --seeds {seeds}{on}"
+    return f"python -m tutorial_lib run {name} --budget {budget}{where}{count}{on}"
 
 
 def t_interval(values, level: float = 0.95) -> tuple[float, float]:
@@ -274,17 +308,27 @@ def _progress(iterator, total: int, done: int, show: bool):
     return tqdm(iterator, total=total, initial=done, desc="cells", unit="cell")
 
 
-def _write_atomically(path: Path, text: str) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        with open(draft, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(draft, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _write_drawing(drawing, table: Path) -> None:
+    """A figure as .png beside its table, a drawn table as .txt."""
+    if isinstance(drawing, pd.DataFrame):
+        _write_atomically(table.with_suffix(".txt"), (drawing.to_string() + "\n").encode())
+    else:
+        picture = io.BytesIO()
+        drawing.savefig(picture, format="png", dpi=150, bbox_inches="tight")
+        _write_atomically(table.with_suffix(".png"), picture.getvalue())
 
 
 def _versions() -> dict[str, str]:

@@ -1,10 +1,13 @@
 """The figures and tables of "Activation Noise for EBM Classification": settings, grid, one cell, how each is drawn."""
 
+import numpy as np
+import pandas as pd
 import torch
 
 from ...data import load_data
-from ...noise import DISTRIBUTIONS
-from ...sweep import Sweep
+from ...noise import DISTRIBUTIONS, density, sample
+from ...sweep import Experiment, Sweep
+from . import reported
 from .method import accuracy_over_n, train_autoencoders
 
 SLUG = "activation-noise"
@@ -38,9 +41,9 @@ def _alphas(config: dict) -> list[dict]:
 def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int) -> list[dict]:
     """Train K autoencoders once; measure accuracy at every α at inference and every number of samples n.
 
-    `seed` draws the training and test images, the weights and the noise. ``error`` is the mean squared error, per pixel and
-    channel, of the test images under their own class's noisy network (at n samples); ``mean_image_error`` that of the
-    class's mean training image.
+    `seed` draws the training and test images, the weights and the noise. ``error`` is the mean squared error, per
+    pixel and channel, of the test images under their own class's noisy network (at n samples); ``mean_image_error``
+    that of the class's mean training image.
     """
     data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
     x, y = data.x_test, data.y_test
@@ -105,3 +108,203 @@ ACCURACY = Sweep(
     },
     {"smoke": "digits", "desk": "digits", "paper": "cifar-10"},
 )  # fmt: skip
+
+
+def _points(config: dict) -> list[dict]:
+    return [
+        {"distribution": name, "parameter": parameter, "value": value}
+        for name, (parameter, values) in DENSITY_PARAMETERS.items()
+        for value in values
+    ]
+
+
+DENSITY_PARAMETERS = {
+    "gaussian": ("sigma", [0.5, 1.0, 2.0]),
+    "cauchy": ("gamma", [0.5, 1.0, 2.0]),
+    "uniform": ("omega", [1.0, 2.0, round(DISTRIBUTIONS["uniform"]["omega"], 6)]),
+    "chi": ("k", [1.0, 2.0, 3.0]),
+    "lognormal": ("sigma", [0.5, 1.0, 2.0]),
+    "t": ("nu", [1.0, 3.0, 10.0]),
+    "exponential": ("rate", [0.5, 1.0, 2.0]),
+}
+"""The parameter that Fig. 5 varies in each distribution, and our values of it (the paper's stand only in a picture)."""
+
+
+def density_cell(config: dict, distribution: str, parameter: str, value: float, seed: int) -> list[dict]:
+    """The exact density of z̄ on a grid, beside a histogram of `draws` draws of our sampler."""
+    edges = np.linspace(-5, 5, config["bins"] + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    generator = torch.Generator().manual_seed(seed)
+    z = sample(distribution, (config["draws"],), generator=generator, dtype=torch.float64, **{parameter: value})
+    counted, _ = np.histogram(z.numpy(), edges)
+    histogram = counted / (config["draws"] * np.diff(edges))
+    exact = density(distribution, middles, **{parameter: value})
+    return [
+        {"z": round(float(a), 6), "density": float(b), "histogram": float(c)}
+        for a, b, c in zip(middles, exact, histogram, strict=True)
+    ]
+
+
+DENSITIES = Sweep(
+    f"{SLUG}/fig-5",
+    density_cell,
+    _points,
+    {
+        "smoke": {"default": {"seeds": 1, "bins": 50, "draws": 10_000}},
+        "desk": {"default": {"seeds": 3, "bins": 81, "draws": 1_000_000}},
+        "paper": {"default": {"seeds": 10, "bins": 201, "draws": 10_000_000}},
+    },
+    dict.fromkeys(("smoke", "desk", "paper"), "none"),
+)
+
+
+def at_largest_n(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the largest number of samples of each pair of α: n, or 1 where inference is without noise.
+
+    >>> at_largest_n(pd.DataFrame({"alpha_inference": [0.0, 0.5, 0.5], "n": [1, 1, 10]}))["n"].tolist()
+    [1, 10]
+    """
+    return table[table["n"] == table.groupby("alpha_inference")["n"].transform("max")]
+
+
+def of_table_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """The Gaussian rows whose (α at training, α at inference) is one of the twelve of Tables 1 and 2."""
+    pairs = pd.MultiIndex.from_frame(table[["alpha_train", "alpha_inference"]])
+    return table[pairs.isin(TABLE_PAIRS) & (table["distribution"] == "gaussian")]
+
+
+def mean_and_sem(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean accuracy over seeds, its standard error (NaN for one seed), and the number of seeds."""
+    groups = table.groupby(by)["accuracy"]
+    return groups.agg(accuracy="mean", sem="sem", seeds="size").reset_index()
+
+
+def _heatmap(axis, table: pd.DataFrame, title: str) -> None:
+    import seaborn as sns
+    from matplotlib.patches import Rectangle
+
+    grid = table.pivot(index="alpha_inference", columns="alpha_train", values="accuracy")
+    axis.set_facecolor("0.9")
+    small = grid.size > 100
+    sns.heatmap(
+        grid, ax=axis, cmap="cividis", annot=not small, fmt=".0f", vmin=0, cbar_kws={"label": "accuracy (%)"},
+        linewidths=0 if small else 0.5,
+    )  # fmt: skip
+    for row, column in zip(*np.nonzero(grid.isna().to_numpy()), strict=True):
+        axis.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch="///", edgecolor="0.6", linewidth=0))
+    axis.set(title=title, xlabel="α at training", ylabel="α at inference")
+
+
+def draw_alphas(table: pd.DataFrame, dataset: str):
+    """Fig. 3: accuracy over α at training and at inference; ours (mean over seeds, largest n) beside the paper's."""
+    from matplotlib.figure import Figure
+
+    ours = at_largest_n(table[table["distribution"] == "gaussian"])
+    n, seeds = ours["n"].max(), ours["seed"].nunique()
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    means = mean_and_sem(ours, ["alpha_train", "alpha_inference"])
+    _heatmap(left, means, f"ours: {dataset}, n = {n}, {seeds} seed{'s' * (seeds > 1)}")
+    _heatmap(right, reported.fig_3(), "paper: cifar-10, n = 1000 (hatched: not legible)")
+    return figure
+
+
+def draw_samples(table: pd.DataFrame, dataset: str):
+    """Fig. 7: accuracy over the number of samples n (mean and standard error over seeds), ours and Table 2."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    seeds = table["seed"].nunique()
+    ours = mean_and_sem(table, ["alpha_train", "alpha_inference", "n"])
+    paper = reported.table_2().query("dataset == 'cifar-10'")
+    for axis, data, title in zip(
+        figure.subplots(1, 2, sharey=True), (ours, paper),
+        (f"ours: {dataset}, {seeds} seed{'s' * (seeds > 1)}", "paper: cifar-10, 10 seeds (Table 2)"), strict=True,
+    ):  # fmt: skip
+        noisy = data[data["alpha_inference"] > 0]
+        for i, ((train, test), line) in enumerate(noisy.groupby(["alpha_train", "alpha_inference"])):
+            style = {"color": OKABE_ITO[i % 8], "marker": "osD^vP*X<>"[i % 10], "ls": "-" if train == test else "--"}
+            axis.errorbar(line["n"], line["accuracy"], line["sem"], label=f"({train}, {test})", capsize=2, **style)
+        axis.set(xscale="log", xlabel="number of noise samples n", ylabel="accuracy (%)", title=title)
+    axis.legend(title="(α training,\n α inference)", bbox_to_anchor=(1.02, 1), loc="upper left")
+    return figure
+
+
+OKABE_ITO = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#999999"]
+"""Eight colours that colour-blind readers can tell apart."""
+
+
+def draw_table_1(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Table 1: mean ± standard error at our largest n beside the paper's at n = 10,000; index the pair of α."""
+    return _beside(table, f"ours: {dataset}, n = {table['n'].max()}", reported.table_1(), [])
+
+
+def draw_table_2(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Table 2: mean ± standard error of ours beside the paper's columns; index the pair of α, and n."""
+    return _beside(table, f"ours: {dataset}", reported.table_2(), ["n"])
+
+
+def _beside(table: pd.DataFrame, label: str, paper: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    keys = ["alpha_train", "alpha_inference", *keys]
+
+    def text(data):
+        return data.set_index(keys).apply(
+            lambda r: f"{r['accuracy']:.2f}" + (f" ± {r['sem']:.2f}" if r["sem"] == r["sem"] else ""), axis=1
+        )
+
+    columns = {label: text(mean_and_sem(table, keys))}
+    for name, part in paper.groupby("dataset", sort=False):
+        columns[f"paper: {name}"] = text(part)
+    return pd.DataFrame(columns).sort_index().fillna("")
+
+
+def draw_densities(table: pd.DataFrame, dataset: str):
+    """Fig. 5: the density of each distribution for several parameters, over a histogram of our draws."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    axes = figure.subplots(2, 4, sharex=True).ravel()
+    for axis, (name, part) in zip(axes, table[table["seed"] == 0].groupby("distribution", sort=False), strict=False):
+        for colour, ((parameter, value), line) in zip(
+            (OKABE_ITO[1], OKABE_ITO[4], OKABE_ITO[3]), part.groupby(["parameter", "value"]), strict=True
+        ):
+            axis.stairs(line["histogram"], _edges(line["z"].to_numpy()), color=colour, alpha=0.35, fill=True)
+            axis.plot(line["z"], line["density"], color=colour, label=f"{parameter} = {value:.3g}")
+        axis.set(title=name, xlabel="normalised noise z̄", ylabel="density")
+        axis.legend(fontsize="small")
+    axes[-1].axis("off")
+    return figure
+
+
+def _edges(middles):
+    half = (middles[1] - middles[0]) / 2
+    return np.append(middles - half, middles[-1] + half)
+
+
+_SETTING = (
+    "CIFAR-10, -20, CalTech-20, Flower-20, CUB-20 at 32x32; one autoencoder a class (30-73-100, 4x4, stride 2); "
+    "Gaussian noise; Adam 0.001, batch 256, 100 epochs; 10 runs"
+)
+EXPERIMENTS = [
+    Experiment(
+        f"{SLUG}/fig-3", "Figure 3", "Accuracy over α at training and α at inference", f"{_SETTING}; n = 1000",
+        ACCURACY, draw_alphas,
+    ),
+    Experiment(
+        f"{SLUG}/fig-7", "Figure 7", "Accuracy over the number of noise samples", f"{_SETTING}; n = 1 … 10,000",
+        ACCURACY, draw_samples, of_table_pairs,
+    ),
+    Experiment(
+        f"{SLUG}/table-1", "Table 1", "Accuracy of twelve pairs of α at the largest n", f"{_SETTING}; n = 10,000",
+        ACCURACY, draw_table_1, lambda table: at_largest_n(of_table_pairs(table)),
+    ),
+    Experiment(
+        f"{SLUG}/table-2", "Table 2", "Accuracy of twelve pairs of α at every n", f"{_SETTING}; n = 1 … 10,000",
+        ACCURACY, draw_table_2, of_table_pairs,
+    ),
+    Experiment(
+        f"{SLUG}/fig-5", "Figure 5", "Densities of the seven noise distributions", "values stand only in a picture",
+        DENSITIES, draw_densities,
+    ),
+]  # fmt: skip
+"""The registered figures and tables of this paper."""

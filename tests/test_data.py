@@ -1,0 +1,527 @@
+"""Every way in for data, whole and broken, without a network: the tests write the files they read."""
+
+import bz2
+import dataclasses
+import hashlib
+import pickle
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tutorial_lib import DataError, load_data
+from tutorial_lib.data import NAMES
+
+PARTS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any download fails at once, whether or not the machine has a network."""
+    from tutorial_lib._torchvision import torchvision
+
+    def refuse(*args, **kwargs):
+        raise URLError("no network in tests")
+
+    monkeypatch.setattr(torchvision.datasets.utils, "_urlretrieve", refuse)
+    monkeypatch.setattr(torchvision.datasets.utils, "_get_redirect_url", refuse)
+
+
+def arrays(shape=(6, 5), n_train=12, n_test=6, classes=3, seed=0):
+    """Random uint8 images, the brightest pixel value always there, with labels in turn."""
+    rng = np.random.default_rng(seed)
+    images = [rng.integers(0, 256, (n, *shape), dtype=np.uint8) for n in (n_train, n_test)]
+    labels = [np.arange(n) % classes for n in (n_train, n_test)]
+    return dict(zip(PARTS, (images[0], labels[0], images[1], labels[1]), strict=True))
+
+
+def save(path, **content):
+    np.savez(path, **content)
+    return str(path)
+
+
+def check(data, expected):
+    """`data` holds exactly the images [N, H, W] or [N, H, W, C] and labels of `expected`, scaled to [0, 1]."""
+    for part in ("train", "test"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        truth = np.asarray(expected[f"x_{part}"])
+        truth = truth[:, None] if truth.ndim == 3 else np.moveaxis(truth, 3, 1)
+        truth = truth / 255 if truth.dtype == np.uint8 else truth
+        assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
+        np.testing.assert_allclose(x.numpy(), truth, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(y.numpy(), expected[f"y_{part}"])
+
+
+# --- digits
+
+
+def test_digits_are_scikit_learns_each_once():
+    """Images lost, doubled, scaled by 255 instead of 16, or separated from their labels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    truth = sorted((*row, label) for row, label in zip(images / 16, labels, strict=True))
+    data = load_data()
+    x = torch.cat([data.x_train, data.x_test]).flatten(1).double().numpy()
+    y = torch.cat([data.y_train, data.y_test]).numpy()
+    assert data.x_test.shape == (360, 1, 8, 8)
+    assert sorted((*row, label) for row, label in zip(x, y, strict=True)) == truth
+    assert set(data.y_test.bincount().tolist()) <= {35, 36, 37}  # held out evenly
+
+
+# --- the reader's own .npz
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (6, 5, 1)], ids=["gray", "colour", "one channel"])
+@pytest.mark.parametrize("kind", ["uint8", "float32", "float64", ">f4"])
+def test_npz_of_every_accepted_form(tmp_path, shape, kind):
+    """Wrong channel order, scaling floats by 255, or a type or byte order that torch does not take."""
+    content = arrays(shape)
+    if kind != "uint8":
+        content |= {key: (content[key] / 255).astype(kind) for key in ("x_train", "x_test")}
+    data = load_data(save(tmp_path / "mine.npz", **content))
+    check(data, content)
+    assert data.x_train.min() >= 0 and data.x_train.max() <= 1
+    assert data.name == "mine" and "mine.npz" in data.source
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32", ">i8", "uint64"])
+def test_npz_labels_of_every_integer_type(tmp_path, kind):
+    """torch has no big-endian type; labels must come out as int64 whatever they were."""
+    content = arrays()
+    content |= {key: content[key].astype(kind) for key in ("y_train", "y_test")}
+    check(load_data(save(tmp_path / "mine.npz", **content)), content)
+
+
+def test_npz_with_a_test_set_alone(tmp_path):
+    """Enough for measuring a trained network: the training part is empty, of the same image shape."""
+    content = arrays()
+    path = save(tmp_path / "mine.npz", x_test=content["x_test"], y_test=content["y_test"])
+    data = load_data(path)
+    check(data, content | {"x_train": content["x_test"][:0], "y_train": content["y_test"][:0]})
+    assert load_data(path, size=4).x_test.shape == (6, 1, 4, 4)
+    with pytest.raises(DataError, match="10 training images asked for"):
+        load_data(path, train=10)
+
+
+def replaced(**parts):
+    return lambda path: save(path, **(arrays() | parts))
+
+
+def without(*keys):
+    return lambda path: save(path, **{key: value for key, value in arrays().items() if key not in keys})
+
+
+def write(content):
+    return lambda path: path.write_bytes(content)
+
+
+def truncated(path):
+    save(path, **arrays())
+    path.write_bytes(path.read_bytes()[:700])
+
+
+def unknown_compression(path):
+    """One byte wrong: the compression method of the first member, in the directory at the end."""
+    save(path, **arrays())
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 10] = 99
+    path.write_bytes(content)
+
+
+def plain_array(path):
+    with path.open("wb") as file:
+        np.save(file, np.zeros((4, 5, 5), np.uint8))
+
+
+X, Y = arrays()["x_train"], arrays()["y_train"]
+BROKEN = {
+    "missing file": (lambda path: None, ["no file", "x_train, y_train, x_test, y_test"]),
+    "empty file": (write(b""), ["not a readable .npz", "truncated"]),
+    "text": (write(b"label,pixel\n1,2\n"), ["not a readable .npz"]),
+    "truncated file": (truncated, ["not a readable .npz", "truncated"]),
+    "flipped byte": (unknown_compression, ["not a readable .npz"]),
+    "array of np.save": (plain_array, ["not a readable .npz"]),
+    "missing test": (without("x_test", "y_test"), ["lacks x_test, y_test"]),
+    "missing labels": (without("y_train"), ["lacks y_train:"]),
+    "missing images": (without("x_train"), ["lacks x_train:"]),
+    "missing test labels": (without("y_test"), ["lacks y_test:"]),
+    "flat images": (replaced(x_train=X.reshape(12, -1)), ["x_train", "(12, 30)", "[N, H, W]"]),
+    "channels first": (replaced(x_test=np.zeros((6, 3, 8, 8), np.uint8)), ["x_test", "(6, 3, 8, 8)", "channels last"]),
+    "float labels": (replaced(y_train=Y.astype(float)), ["y_train", "float64", "whole numbers"]),
+    "one-hot labels": (replaced(y_train=np.eye(3, dtype=int)[Y]), ["y_train", "(12, 3)", "(12,)"]),
+    "labels too few": (replaced(y_test=np.arange(5)), ["y_test", "(5,)", "(6,)"]),
+    "negative label": (replaced(y_test=Y[:6] - 1), ["y_test", "label -1", "start at 0"]),
+    "floats to 255": (replaced(x_train=X.astype(float)), ["x_train", "[0, 1]", "float64"]),
+    "negative floats": (replaced(x_test=X[:6] / 255 - 0.5), ["x_test", "[0, 1]"]),
+    "NaN": (replaced(x_test=X[:6] * np.nan), ["x_test", "[0, 1]"]),
+    "int64 images": (replaced(x_train=X.astype(int)), ["x_train", "uint8", "int64"]),
+    "other image shape": (replaced(x_test=np.zeros((6, 7, 5), np.uint8)), ["(6, 5)", "(7, 5)", "one shape"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_npz_is_refused_by_name(tmp_path, case):
+    """Accepted, it would train on nonsense; refused by another error, the reader would not know what to mend."""
+    make, words = BROKEN[case]
+    make(tmp_path / "mine.npz")
+    with pytest.raises(DataError) as caught:
+        load_data(str(tmp_path / "mine.npz"))
+    assert all(word in str(caught.value) for word in ["mine.npz", *words])
+
+
+def test_pickled_objects_are_refused_without_running_them(tmp_path):
+    """Unpickling a stranger's file runs a stranger's code."""
+
+    class Bomb:
+        def __reduce__(self):
+            return (tmp_path / "ran").touch, ()
+
+    np.savez(tmp_path / "mine.npz", **(arrays() | {"x_train": np.array([Bomb()], dtype=object)}))
+    with pytest.raises(DataError, match=r"mine\.npz is not a readable"):
+        load_data(str(tmp_path / "mine.npz"))
+    assert not (tmp_path / "ran").exists()
+
+
+# --- a folder of images
+
+
+def draw(path, value, size=(6, 5)):
+    """A picture of one colour: red = `value`, green 0, blue 255."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, 0, 255)).save(path)
+
+
+def reds(x):
+    return (x[:, 0, 0, 0] * 255).round().int().tolist()
+
+
+def test_image_folder_with_a_split(tmp_path):
+    """Classes are numbered in alphabetical order, images come in order of name; other files are passed over."""
+    for i, (part, label, file) in enumerate(
+        [("train", "cat", "1.png"), ("train", "cat", "2.png"), ("train", "ant", "1.png"),
+         ("test", "cat", "1.png"), ("test", "ant", "1.PNG")]
+    ):  # fmt: skip
+        draw(tmp_path / part / label / file, 10 * i)
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("not an image")
+    data = load_data(str(tmp_path))
+    assert data.x_train.shape == (3, 3, 5, 6)  # height 5, width 6
+    assert (reds(data.x_train), data.y_train.tolist()) == ([20, 0, 10], [0, 1, 1])
+    assert (reds(data.x_test), data.y_test.tolist()) == ([40, 30], [0, 1])
+    assert (data.x_train[:, 1].max(), data.x_train[:, 2].min()) == (0, 1)
+    assert tmp_path.name in data.source
+
+
+def test_image_folder_without_a_split_holds_out_every_fifth(tmp_path):
+    """An image in both parts would flatter the accuracy; one in neither is lost."""
+    for i in range(10):
+        draw(tmp_path / ("a" if i < 5 else "b") / f"{i}.png", i)
+    data = load_data(str(tmp_path))
+    assert reds(data.x_test) == [4, 9]
+    assert reds(data.x_train) == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert (data.y_test.tolist(), data.y_train.tolist()) == ([0, 1], [0] * 4 + [1] * 4)
+
+
+def two_sizes(path):
+    draw(path / "a" / "1.png", 1, (6, 5))
+    draw(path / "b" / "1.png", 2, (9, 4))
+
+
+def test_images_of_several_sizes_with_size(tmp_path):
+    """Photographs differ in size: with size= they become one."""
+    for part in ("train", "test"):
+        two_sizes(tmp_path / part)
+    data = load_data(str(tmp_path), size=8)
+    assert data.x_train.shape == data.x_test.shape == (2, 3, 8, 8)
+    assert reds(data.x_train) == [1, 2]
+
+
+def differing_parts(path):
+    draw(path / "train" / "a" / "1.png", 1, (6, 5))
+    draw(path / "test" / "a" / "1.png", 1, (9, 4))
+
+
+def broken_image(path):
+    draw(path / "a" / "1.png", 1)
+    (path / "a" / "2.png").write_bytes((path / "a" / "1.png").read_bytes()[:40])
+
+
+def broken_header(path):
+    (path / "a").mkdir()
+    (path / "a" / "2.ppm").write_bytes(b"P6\n2x 2\n255\n")
+
+
+def empty_class(path):
+    draw(path / "a" / "1.png", 1)
+    (path / "b").mkdir()
+
+
+def class_missing_in_test(path):
+    for name in ("train/a", "train/b", "test/a"):
+        draw(path / name / "1.png", 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (two_sizes, ["several sizes", "(4, 9, 3)", "(5, 6, 3)", "size="]),
+        (differing_parts, ["several sizes", "size="]),
+        (broken_image, ["2.png", "not a readable image"]),
+        (broken_header, ["2.ppm", "not a readable image"]),
+        (empty_class, ["no images in", "/b", ".png"]),
+        (class_missing_in_test, ["no images in test/b"]),
+        (lambda path: None, ["no subfolders"]),
+    ],
+)
+def test_broken_image_folder_is_refused_by_name(tmp_path, make, words):
+    """A class without images, or images that do not fit together, must stop here and not in the network."""
+    make(tmp_path)
+    with pytest.raises(DataError) as caught:
+        load_data(str(tmp_path))
+    assert all(word in str(caught.value) for word in words)
+
+
+# --- torchvision's sets, from small files in their real formats
+
+
+def write_idx(path, array):
+    """The IDX format of MNIST: 0, 0, type 8 (unsigned byte), number of dimensions, sizes in big-endian, bytes."""
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def write_mnist(folder, content, name="MNIST"):
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        write_idx(folder / name / "raw" / f"{prefix}-images-idx3-ubyte", content[f"x_{part}"])
+        write_idx(folder / name / "raw" / f"{prefix}-labels-idx1-ubyte", content[f"y_{part}"])
+
+
+def write_usps(folder, content):
+    """libsvm text: labels from 1, values from -1 to 1."""
+    for part, file in (("train", "usps.bz2"), ("test", "usps.t.bz2")):
+        lines = [
+            f"{y + 1} " + " ".join(f"{i}:{v:.6f}" for i, v in enumerate(x.ravel() / 127.5 - 1, start=1))
+            for x, y in zip(content[f"x_{part}"], content[f"y_{part}"], strict=True)
+        ]
+        (folder / file).write_bytes(bz2.compress("\n".join(lines).encode()))
+
+
+def write_pickle(path, content):
+    """Pickle `content` and return the file's name and md5 sum, as torchvision's tables hold them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content, protocol=2))
+    return [path.name, hashlib.md5(path.read_bytes()).hexdigest()]
+
+
+def write_cifar(folder, content, monkeypatch, name):
+    """The pickled batches of CIFAR (rows of 3072: red, green, blue), and their checksums in torchvision's tables."""
+    from tutorial_lib._torchvision import torchvision
+
+    ten = name == "cifar-10"
+    kind = torchvision.datasets.CIFAR10 if ten else torchvision.datasets.CIFAR100
+    folder = folder / kind.base_folder
+    labels = "labels" if ten else "fine_labels"
+
+    def batch(file, part, which):
+        rows = np.moveaxis(content[f"x_{part}"][which], 3, 1).reshape(-1, 3072)
+        return write_pickle(folder / file, {"data": rows, labels: content[f"y_{part}"][which].tolist()})
+
+    half = slice(len(content["y_train"]) // 2), slice(len(content["y_train"]) // 2, None)
+    train = [batch(f"data_batch_{i + 1}", "train", half[i]) for i in (0, 1)] if ten else [batch("train", "train", ...)]
+    file, md5 = write_pickle(folder / kind.meta["filename"], {kind.meta["key"]: [str(i) for i in range(100)]})
+    monkeypatch.setattr(kind, "train_list", train)
+    monkeypatch.setattr(kind, "test_list", [batch("test_batch" if ten else "test", "test", ...)])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "filename": file, "md5": md5})
+
+
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+def test_mnist_from_idx_files(tmp_path, name, folder):
+    """Training and test exchanged, images transposed, or Fashion-MNIST read from MNIST's folder."""
+    content = arrays((28, 28), classes=10)
+    write_mnist(tmp_path, content, folder)
+    data = load_data(name, tmp_path)
+    check(data, content)
+    assert (data.name, data.source) == (name, f"torchvision.datasets.{folder}")
+
+
+def test_usps_from_libsvm_text(tmp_path):
+    """Labels from 1 instead of 0, or values from -1 to 1 instead of 0 to 1."""
+    content = arrays((16, 16), classes=10)
+    write_usps(tmp_path, content)
+    data = load_data("usps", tmp_path)
+    np.testing.assert_array_equal(data.y_train.numpy(), content["y_train"])
+    np.testing.assert_array_equal(data.y_test.numpy(), content["y_test"])
+    # torchvision cuts to whole grey levels: at most one lost
+    np.testing.assert_allclose(data.x_train[:, 0].numpy(), content["x_train"] / 255, atol=1.01 / 255)
+    np.testing.assert_allclose(data.x_test[:, 0].numpy(), content["x_test"] / 255, atol=1.01 / 255)
+    assert data.x_train.shape == (12, 1, 16, 16)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("cifar-10", 10), ("cifar-100", 100)])
+def test_cifar_from_pickled_batches(tmp_path, monkeypatch, name, classes):
+    """Colours or batches in the wrong order, or coarse labels instead of fine ones."""
+    content = arrays((32, 32, 3), n_train=2 * classes, n_test=classes, classes=classes)
+    write_cifar(tmp_path, content, monkeypatch, name)
+    check(load_data(name, tmp_path), content)
+
+
+def test_cifar_20_is_the_first_twenty_classes_of_cifar_100(tmp_path, monkeypatch):
+    """Other classes, or images kept without their labels, would be another data set than the paper's."""
+    content = arrays((32, 32, 3), n_train=200, n_test=100, classes=100)
+    write_cifar(tmp_path, content, monkeypatch, "cifar-100")
+    data = load_data("cifar-20", tmp_path)
+    kept = {part: content[f"y_{part}"] < 20 for part in ("train", "test")}
+    check(data, {key: value[kept[key[2:]]] for key, value in content.items()})
+    assert sorted(set(data.y_train.tolist())) == list(range(20)) and len(data.y_train) == 40
+    assert data.name == "cifar-20" and "first 20 classes" in data.source
+    assert data.sha256 != load_data("cifar-100", tmp_path).sha256
+
+
+def test_cifar_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
+    """A damaged download must not be read: the sum differs, the new download fails, the error says what to do."""
+    content = arrays((32, 32, 3), n_train=20, n_test=10, classes=10)
+    write_cifar(tmp_path, content, monkeypatch, "cifar-10")
+    batch = tmp_path / "cifar-10-batches-py" / "data_batch_2"
+    batch.write_bytes(batch.read_bytes()[:-20] + bytes(20))
+    with pytest.raises(DataError, match=r"cifar-10.*no network in tests.*cifar-10\.npz"):
+        load_data("cifar-10", tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"])
+def test_named_set_that_is_neither_there_nor_to_be_had(tmp_path, name):
+    """Without a network the reader must learn where to put the file, not see a traceback of urllib."""
+    base = "cifar-100" if name == "cifar-20" else name
+    with pytest.raises(DataError, match=rf"(?s){base}: torchvision could neither read.*no network.*{base}\.npz"):
+        load_data(name, tmp_path)
+
+
+@pytest.mark.parametrize("file", ["MNIST/raw/train-images-idx3-ubyte", "MNIST/raw/t10k-labels-idx1-ubyte"])
+def test_a_truncated_idx_file_is_refused(tmp_path, file):
+    """MNIST's unpacked files carry no checksum: a short one must still not pass."""
+    write_mnist(tmp_path, arrays((28, 28)))
+    path = tmp_path / file
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match="mnist: torchvision could neither"):
+        load_data("mnist", tmp_path)
+
+
+def test_a_truncated_usps_file_is_refused(tmp_path):
+    """As above, for a compressed file."""
+    write_usps(tmp_path, arrays((16, 16)))
+    path = tmp_path / "usps.bz2"
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match="usps: torchvision could neither"):
+        load_data("usps", tmp_path)
+
+
+def test_named_npz_is_taken_before_torchvisions_files(tmp_path):
+    """The reader's file would be ignored, or downloading be tried where none is needed."""
+    write_mnist(tmp_path, arrays((28, 28), seed=1))
+    content = arrays((28, 28), seed=2)
+    save(tmp_path / "mnist.npz", **content)
+    data = load_data("mnist", tmp_path)
+    check(data, content)
+    assert data.source == "the file mnist.npz"
+
+
+def test_cifar_20_from_an_npz_of_either_name(tmp_path):
+    """`cifar-100.npz` is cut to 20 classes; a `cifar-20.npz` comes first and is taken whole."""
+    hundred = arrays((8, 8, 3), n_train=100, n_test=100, classes=100, seed=1)
+    save(tmp_path / "cifar-100.npz", **hundred)
+    check(load_data("cifar-20", tmp_path), {key: value[:20] for key, value in hundred.items()})
+    twenty = arrays((8, 8, 3), n_train=40, n_test=20, classes=20, seed=2)
+    save(tmp_path / "cifar-20.npz", **twenty)
+    check(load_data("cifar-20", tmp_path), twenty)
+
+
+def test_an_unknown_name_is_told_the_known_ones(tmp_path):
+    """A typing mistake must not read as a broken download."""
+    with pytest.raises(DataError) as caught:
+        load_data("minst", tmp_path)
+    assert all(name in str(caught.value) for name in ["'minst'", *NAMES, ".npz"])
+
+
+# --- size, subsets, checksum
+
+
+def test_resizing_averages_pixels_and_keeps_the_range(tmp_path):
+    """Halving a picture without antialiasing would drop pixels; a constant picture must stay as it is."""
+    content = arrays((8, 8))
+    content["x_train"][0] = 200
+    content["x_train"][1] = np.indices((8, 8)).sum(0) % 2 * 255  # a chessboard, on average 1/2
+    path = save(tmp_path / "mine.npz", **content)
+    small, large = load_data(path, size=4), load_data(path, size=16)
+    for data, size in ((small, 4), (large, 16)):
+        assert data.x_train.shape == (12, 1, size, size) and data.x_test.shape == (6, 1, size, size)
+        assert data.x_train.dtype == torch.float32
+        assert data.x_train.min() >= 0 and data.x_train.max() <= 1
+        torch.testing.assert_close(data.x_train[0], torch.full((1, size, size), 200 / 255))
+    torch.testing.assert_close(small.x_train[1, :, 1:-1, 1:-1], torch.full((1, 2, 2), 0.5))
+    check(load_data(path, size=8), content)  # of that size already: untouched
+
+
+def test_resizing_turns_a_rectangle_into_a_square(tmp_path):
+    """Height and width exchanged, or one of them kept."""
+    path = save(tmp_path / "mine.npz", **arrays((6, 5, 3)))
+    assert load_data(path, size=6).x_train.shape == (12, 3, 6, 6)
+
+
+def test_subsets_are_balanced_seeded_and_belong_together(tmp_path):
+    """A lopsided subset biases the accuracy; an unseeded one cannot be reproduced; images must keep their labels."""
+    content = arrays((4, 4), n_train=90, n_test=60, classes=3)
+    content["y_train"] = np.repeat([0, 1, 2], [50, 30, 10])
+    path = save(tmp_path / "mine.npz", **content)
+    label_of = {x.tobytes(): y for x, y in zip(content["x_train"], content["y_train"], strict=True)}
+
+    def subset(**options):
+        data = load_data(path, **options)
+        images = [(x * 255).round().byte().numpy().tobytes() for x in data.x_train[:, 0]]
+        assert [label_of[image] for image in images] == data.y_train.tolist()
+        assert len(set(images)) == len(images)
+        return set(images), data
+
+    chosen, data = subset(train=24, test=7, seed=0)
+    assert data.y_train.bincount().tolist() == [8, 8, 8]
+    assert sorted(data.y_test.bincount().tolist()) == [2, 2, 3]
+    assert subset(train=24, seed=0)[0] == chosen
+    assert subset(train=24, seed=1)[0] != chosen
+    assert subset(train=12, seed=0)[0] < chosen  # a larger subset adds to a smaller one
+    assert subset(train=50)[1].y_train.bincount().tolist() == [20, 20, 10]  # the small class runs out
+    assert len(subset(train=90)[0]) == 90
+
+
+@pytest.mark.parametrize("options", [{"train": 0}, {"train": 13}, {"test": 7}, {"test": -1}])
+def test_a_subset_that_the_set_cannot_give_is_refused(tmp_path, options):
+    """Fewer images than asked for, silently, would be reported as what was asked for."""
+    (part, count), whole = next(iter(options.items())), {"train": 12, "test": 6}
+    name = {"train": "training", "test": "test"}[part]
+    with pytest.raises(DataError, match=rf"{count} {name} images asked for.*1 to {whole[part]}"):
+        load_data(save(tmp_path / "mine.npz", **arrays()), **options)
+
+
+def test_checksum_is_that_of_the_content_alone(tmp_path):
+    """It must follow from the arrays, not from how they are cut, resized, seeded or named; and notice one pixel."""
+    content = arrays()
+    path = save(tmp_path / "mine.npz", **content)
+    truth = hashlib.sha256()
+    for key in PARTS:
+        truth.update(f"{content[key].dtype}{content[key].shape}".encode() + content[key].tobytes())
+    assert load_data(path).sha256 == truth.hexdigest()
+    assert load_data(path, size=4, train=5, test=3, seed=9).sha256 == truth.hexdigest()
+    np.savez_compressed(tmp_path / "other.npz", **content)
+    assert load_data(str(tmp_path / "other.npz")).sha256 == truth.hexdigest()
+    for key in PARTS:
+        changed = {name: value.copy() for name, value in content.items()}
+        changed[key].flat[-1] ^= 1
+        assert load_data(save(tmp_path / "changed.npz", **changed)).sha256 != truth.hexdigest(), key
+
+
+def test_data_go_to_the_device_and_cannot_be_exchanged(tmp_path):
+    """`device` unheeded would stop the first forward pass on an accelerator."""
+    data = load_data(save(tmp_path / "mine.npz", **arrays()), device="meta")
+    assert {getattr(data, part).device.type for part in PARTS} == {"meta"}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        data.x_train = None

@@ -1,0 +1,260 @@
+"""Noise goes where it is told to, does what the layer does, and comes out without a trace."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from tutorial_lib import ActivationNoise, autoencoder, inject, injected, remove, set_noise
+
+
+class Add(nn.Module):
+    """A noise layer without randomness, so that what it does to the output can be computed by hand."""
+
+    def __init__(self, amount):
+        super().__init__()
+        self.amount = amount
+
+    def forward(self, s):
+        return s + self.amount
+
+
+class Learned(nn.Module):
+    """A noise layer with a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, s):
+        return s + self.scale * torch.randn_like(s)
+
+
+class OneReluTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(self.relu(x) - 2)
+
+
+class FunctionalOnly(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return nn.functional.relu(self.linear(x))
+
+
+def mlp(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2)).eval()
+
+
+def resnet():
+    from tutorial_lib._torchvision import torchvision
+
+    torch.manual_seed(0)
+    return torchvision.models.resnet18(num_classes=10).eval()
+
+
+MODELS = {
+    "sequential": (mlp, (2, 3), ["1", "3"]),
+    "autoencoder": (
+        lambda: autoencoder(1, (2, 3, 4)).eval(),
+        (2, 1, 8, 8),
+        [f"{half}.act{i}" for half in ("encoder", "decoder") for i in (1, 2, 3)],
+    ),
+    "resnet18": (resnet, (2, 3, 32, 32), ["relu", *(f"layer{i}.{j}.relu" for i in (1, 2, 3, 4) for j in (0, 1))]),
+    "one relu twice": (OneReluTwice, (2, 3), ["relu"]),
+}
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_injection_changes_the_output_and_removal_leaves_no_trace(case):
+    """Sites missed, a state dict altered, or a hook left behind: each would corrupt a reader's own network."""
+    make, shape, expected = MODELS[case]
+    model, x = make(), torch.randn(shape)
+    with torch.inference_mode():
+        before, state = model(x), copy.deepcopy(model.state_dict())
+        assert inject(model, ActivationNoise(alpha=0.5)) == expected
+        assert list(injected(model)) == expected
+        assert not torch.equal(model(x), before)
+        assert list(model.state_dict()) == list(state)
+        assert remove(model) == expected
+        assert injected(model) == {}
+        assert torch.equal(model(x), before)
+    assert list(model.state_dict()) == list(state)
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_layer_acts_on_the_output_of_each_site():
+    """Noise before the activation, or on other modules, gives another number."""
+    net, x = mlp(), torch.randn(5, 3)
+    by_hand = net[4](net[3](net[2](net[1](net[0](x)) + 1)) + 1)
+    inject(net, Add(1.0))
+    assert torch.equal(net(x), by_hand)
+
+
+def test_a_module_used_twice_is_noisy_twice():
+    """Both passes through one nn.ReLU are activations of the network: relu(relu(x) + 1 - 2) + 1."""
+    net, x = OneReluTwice(), torch.tensor([-1.0, 0.5, 3.0])
+    inject(net, Add(1.0))
+    assert torch.equal(net(x), torch.tensor([1.0, 1.0, 3.0]))
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("all", "encoder.act1 encoder.act2 encoder.act3 decoder.act1 decoder.act2 decoder.act3"),
+        ("hidden", "encoder.act1 encoder.act2 encoder.act3 decoder.act1 decoder.act2"),
+        ("odd", "encoder.act1 encoder.act3 decoder.act2"),
+        ("even", "encoder.act2 decoder.act1 decoder.act3"),
+        ("encoder", "encoder.act1 encoder.act2 encoder.act3"),
+        ("decoder", "decoder.act1 decoder.act2 decoder.act3"),
+        (["decoder.conv2", "encoder.act1"], "decoder.conv2 encoder.act1"),
+        (("encoder.act1", "encoder.act1"), "encoder.act1"),
+    ],
+)
+def test_where_picks_exactly_these_sites_of_the_autoencoder(where, expected):
+    """The output, a layer counted twice or counting from 0 would answer another question about placement."""
+    model = autoencoder(1, (2, 3, 4))
+    assert inject(model, Add(1.0), where) == expected.split()
+    assert sorted(injected(model)) == sorted(expected.split())
+    assert sum(len(module._forward_hooks) for module in model.modules()) == len(expected.split())
+
+
+def test_after_says_which_types_count():
+    """Noise behind convolutions only, for networks that call functions for activations."""
+    model = autoencoder(1, (2, 3))
+    assert inject(model, Add(1.0), "encoder", after=(nn.Conv2d,)) == ["encoder.conv1", "encoder.conv2"]
+
+
+def test_each_site_has_its_own_copy_in_the_mode_of_its_module():
+    """A shared layer could not be set site by site; a layer in the wrong mode would use the wrong α."""
+    net, layer = mlp(), ActivationNoise(alpha=1.0, alpha_inference=0.0)
+    net[3].train()
+    inject(net, layer)
+    layers = injected(net)
+    assert len({id(layer), *map(id, layers.values())}) == 3
+    assert (layers["1"].training, layers["3"].training) == (False, True)
+    net.train()
+    assert all(each.training for each in layers.values())
+
+
+def test_set_noise_acts_on_all_layers_or_on_the_named():
+    """A strength that reached other layers, or none, would be measured as another setting."""
+    net = mlp()
+    inject(net, ActivationNoise(alpha=1.0))
+    set_noise(net, alpha_inference=0.25, common=True)
+    set_noise(net, ["3"], enabled=False, alpha=2)
+    first, second = injected(net).values()
+    assert (first.alpha, first.alpha_inference, first.common, first.enabled) == (1.0, 0.25, True, True)
+    assert (second.alpha, second.alpha_inference, second.common, second.enabled) == (2.0, 0.25, True, False)
+
+
+def test_switched_off_noise_is_the_network_itself():
+    """`enabled` = False and α = 0 must give the clean output bit for bit."""
+    net, x = mlp(), torch.randn(4, 3)
+    clean = net(x)
+    inject(net, ActivationNoise(alpha=1.0))
+    set_noise(net, enabled=False)
+    assert torch.equal(net(x), clean)
+    set_noise(net, enabled=True, alpha_inference=0.0)
+    assert torch.equal(net(x), clean)
+
+
+def test_a_deep_copy_has_noise_of_its_own():
+    """If the copy's hook still called the original's layer, changing one would change the other."""
+    net, x = mlp(), torch.randn(4, 3)
+    clean = net(x)
+    inject(net, Add(1.0))
+    twin = copy.deepcopy(net)
+    set_noise(twin, amount=0.0)
+    assert torch.equal(twin(x), clean)
+    assert not torch.equal(net(x), clean)
+    remove(twin)
+    assert list(injected(net)) == ["1", "3"]
+
+
+def test_weights_travel_between_noisy_and_clean_networks(tmp_path):
+    """A checkpoint of a noisy network must load into the plain architecture, and the other way round."""
+    noisy, x = mlp(seed=1), torch.randn(4, 3)
+    clean_output = noisy(x)
+    inject(noisy, ActivationNoise())
+    torch.save(noisy.state_dict(), tmp_path / "weights.pt")
+    plain = mlp(seed=2)
+    assert not torch.equal(plain(x), clean_output)
+    plain.load_state_dict(torch.load(tmp_path / "weights.pt"))
+    assert torch.equal(plain(x), clean_output)
+    noisy.load_state_dict(mlp(seed=2).state_dict())
+    remove(noisy)
+    assert torch.equal(noisy(x), mlp(seed=2)(x))
+
+
+def test_a_learned_noise_layer_is_trained_saved_and_removed_with_the_model():
+    """Parameters that the optimiser, `state_dict` or `.to` cannot see would never be learned."""
+    net = mlp()
+    plain = [name for name, _ in net.named_parameters()]
+    inject(net, Learned())
+    names = dict(net.named_parameters())
+    added = {"1.injected_noise.scale", "3.injected_noise.scale"}
+    assert set(names) == {*plain, *added} == set(net.state_dict())
+    net(torch.randn(4, 3)).square().sum().backward()
+    assert all(names[name].grad.abs() > 0 for name in added)
+    assert net.double()(torch.randn(4, 3).double()).dtype == torch.float64
+    remove(net)
+    assert [name for name, _ in net.named_parameters()] == plain
+
+
+def test_other_hooks_of_the_model_survive_removal():
+    """`remove` takes out its own hook only."""
+    net, seen = mlp(), []
+    net[1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    inject(net, Add(1.0))
+    remove(net)
+    net(torch.randn(2, 3))
+    assert len(seen) == 1
+
+
+def with_noise():
+    net = mlp()
+    inject(net, ActivationNoise())
+    return net
+
+
+@pytest.mark.parametrize(
+    ("refuse", "words"),
+    [
+        (lambda: inject(FunctionalOnly(), Add(1.0)), ["no activation module", "where=", "after="]),
+        (lambda: inject(mlp(), Add(1.0), "everywhere"), ["'everywhere'", "all", "hidden", "odd", "decoder"]),
+        (lambda: inject(mlp(), Add(1.0), "encoder"), ["'encoder'", "none", "1, 3"]),
+        (lambda: inject(nn.Sequential(nn.ReLU()), Add(1.0), "hidden"), ["'hidden'", "none"]),
+        (lambda: inject(mlp(), Add(1.0), ["1", "9"]), ["'9'", "0, 1, 2, 3, 4"]),
+        (lambda: inject(with_noise(), Add(1.0), ["0", "3"]), ["'3'", "already", "remove"]),
+        (lambda: inject(autoencoder(1, (2, 3)), Add(1.0), ["encoder"]), ["'encoder'", "Sequential", "last layer"]),
+        (lambda: set_noise(with_noise(), ["0"], enabled=False), ["'0'", "1, 3"]),
+        (lambda: set_noise(mlp(), ["1"], enabled=False), ["'1'", "nothing"]),
+        (lambda: set_noise(with_noise(), strength=1.0), ["ActivationNoise", "'strength'"]),
+        (lambda: set_noise(with_noise(), alpha=-1.0), ["-1.0", "0 or more"]),
+        (lambda: set_noise(with_noise(), alpha_inference=float("nan")), ["nan", "0 or more"]),
+    ],
+)
+def test_errors_name_the_mistake_and_the_way_out(refuse, words):
+    """Silence here would mean a network that the reader believes to be noisy and is not."""
+    with pytest.raises(ValueError) as caught:
+        refuse()
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_refused_injection_leaves_the_model_as_it_was():
+    """Half an injection would be hard to see and to undo."""
+    net = mlp()
+    inject(net, Add(1.0), ["3"])
+    with pytest.raises(ValueError):
+        inject(net, Add(1.0), "all")
+    assert list(injected(net)) == ["3"]

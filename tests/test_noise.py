@@ -1,0 +1,203 @@
+"""The seven distributions against scipy, and the layer against equation (1)."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from tutorial_lib.noise import DISTRIBUTIONS, ActivationNoise, check_alpha, check_parameters, sample
+
+TRUTH = [  # distribution, parameters, what scipy says it is
+    ("gaussian", {}, stats.norm(0, 1)),
+    ("gaussian", {"mu": -1, "sigma": 2}, stats.norm(-1, 2)),
+    ("cauchy", {}, stats.cauchy(0, 1)),
+    ("cauchy", {"z0": 2, "gamma": 0.5}, stats.cauchy(2, 0.5)),
+    ("uniform", {}, stats.uniform(-math.sqrt(3), 2 * math.sqrt(3))),
+    ("uniform", {"omega": 0.5}, stats.uniform(-0.25, 0.5)),
+    ("chi", {}, stats.chi(1)),
+    ("chi", {"k": 2.5}, stats.chi(2.5)),
+    ("lognormal", {}, stats.lognorm(s=1)),
+    ("lognormal", {"mu": 0.5, "sigma": 0.4}, stats.lognorm(s=0.4, scale=math.exp(0.5))),
+    ("t", {}, stats.t(1)),
+    ("t", {"nu": 4}, stats.t(4)),
+    ("exponential", {}, stats.expon(0, 1)),
+    ("exponential", {"rate": 3}, stats.expon(0, 1 / 3)),
+]
+each_case = pytest.mark.parametrize(("name", "parameters", "truth"), TRUTH)
+each_name = pytest.mark.parametrize("name", DISTRIBUTIONS)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def p_value(z, truth):
+    return stats.kstest(z.double().numpy(), truth.cdf).pvalue
+
+
+def test_every_distribution_is_covered_with_two_settings():
+    """A distribution added without a row in TRUTH would go unchecked."""
+    assert [name for name, _, _ in TRUTH] == [name for name in DISTRIBUTIONS for _ in range(2)]
+
+
+@each_case
+def test_draws_follow_scipys_distribution(name, parameters, truth):
+    """A wrong sampler, scale, location or default fails; so does a scale wrong by 20%, or the test has no power."""
+    z = sample(name, (20_000,), generator=generator(), **parameters)
+    assert z.dtype == torch.float32
+    assert p_value(z, truth) > 1e-3
+    assert p_value(1.2 * z, truth) < 1e-3
+
+
+@each_name
+def test_the_generator_alone_decides_the_draw(name):
+    """Draws that ignore the generator could not be reproduced."""
+    first = sample(name, (4, 5), generator=generator(1))
+    torch.manual_seed(7)
+    assert first.shape == (4, 5)
+    assert torch.equal(first, sample(name, (4, 5), generator=generator(1)))
+    assert not torch.equal(first, sample(name, (4, 5), generator=generator(2)))
+
+
+@each_case
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_dtype_is_honoured_and_keeps_the_distribution(name, parameters, truth, dtype):
+    """Noise of another type than the activation would promote it, or have no kernel (autocast works in bfloat16).
+
+    200 draws: few enough for bfloat16's rounding to 8 bits to stay below the test's resolution.
+    """
+    z = sample(name, (200,), dtype=dtype, generator=generator(3), **parameters)
+    assert z.dtype == dtype
+    assert p_value(z, truth) > 1e-3
+
+
+@each_case
+def test_device_is_honoured(name, parameters, truth):
+    """Noise drawn on the CPU for an accelerator's activation would stop the forward pass."""
+    assert sample(name, (2, 3), device="meta", **parameters).device.type == "meta"
+
+
+def test_students_t_with_one_degree_of_freedom_is_never_infinite():
+    """As a quotient of two normals it divides by 0 once in ten million draws: one such draw ends a training."""
+    assert all(sample("t", (2_000_000,), generator=generator(seed)).isfinite().all() for seed in range(10))
+
+
+@each_case
+def test_layer_adds_alpha_times_the_noise(name, parameters, truth):
+    """Eq. (1), t = s + α z̄: the residual (t - s)/α follows z̄, and depends on neither s nor α."""
+    layer = ActivationNoise(name, alpha=0.3, **parameters)
+    s = torch.randn(20_000, generator=generator(), dtype=torch.float64)
+    torch.manual_seed(0)
+    residual = (layer(s) - s) / 0.3
+    assert p_value(residual, truth) > 1e-3
+    torch.manual_seed(0)
+    layer.alpha = 2.0
+    torch.testing.assert_close(layer(torch.zeros_like(s)) / 2, residual, rtol=1e-9, atol=1e-12)
+
+
+def test_every_element_and_every_call_gets_its_own_draw():
+    """Noise shared between elements or calls would not average out."""
+    layer, s = ActivationNoise(), torch.zeros(10, 10, dtype=torch.float64)
+    assert torch.cat([layer(s), layer(s)]).unique().numel() == 200
+
+
+def test_alpha_acts_in_training_and_alpha_inference_in_evaluation():
+    """Swapped or shared strengths would measure another cell of the paper's Fig. 3."""
+    layer, s = ActivationNoise(alpha=2.0, alpha_inference=0.5), torch.zeros(20_000)
+    for mode, alpha in ((True, 2.0), (False, 0.5)):
+        assert p_value(layer.train(mode)(s), stats.norm(0, alpha)) > 1e-3
+    assert ActivationNoise(alpha=2.0).alpha_inference == 2.0
+    assert ActivationNoise(alpha=2.0, alpha_inference=0).alpha_inference == 0.0
+
+
+@pytest.mark.parametrize("mode", [True, False])
+@pytest.mark.parametrize("settings", [{"alpha": 0.0, "alpha_inference": 0.0}, {"enabled": False}])
+def test_without_noise_the_input_passes_and_no_random_number_is_used(settings, mode):
+    """A noiseless run must equal the plain network bit for bit, and leave the random state alone."""
+    layer = ActivationNoise(alpha=1.0).train(mode)
+    for key, value in settings.items():
+        setattr(layer, key, value)
+    s, state = torch.randn(5), torch.get_rng_state()
+    assert torch.equal(layer(s), s)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_common_gives_every_image_the_same_noise(layout):
+    """Common random numbers: one z per batch, of the size of one image, distributed as before."""
+    s = torch.zeros(3, 5, 64, 64).to(memory_format=layout)
+    z = ActivationNoise(common=True)(s)
+    assert torch.equal(z[0], z[1]) and torch.equal(z[0], z[2])
+    assert z[0].unique().numel() > 20_000
+    assert p_value(z[0].flatten(), stats.norm) > 1e-3
+    assert not torch.equal(*ActivationNoise()(s)[:2])
+
+
+def test_gradient_passes_unchanged():
+    """dt/ds = 1: noise that scaled or blocked the gradient would be another method."""
+    s = torch.randn(3, 4, requires_grad=True)
+    weight = torch.randn(3, 4)
+    (ActivationNoise("cauchy", alpha=0.7)(s) * weight).sum().backward()
+    assert torch.equal(s.grad, weight)
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_channels_last_input_keeps_its_layout(common):
+    """A change of layout would slow every following convolution; a wrong one would write noise out of place."""
+    s = torch.randn(2, 3, 50, 50).to(memory_format=torch.channels_last)
+    t = ActivationNoise(alpha=0.5, common=common)(s)
+    assert t.shape == s.shape
+    assert t.is_contiguous(memory_format=torch.channels_last) and not t.is_contiguous()
+    z = ((t - s) / 0.5)[: 1 if common else 2]
+    assert p_value(z.flatten(), stats.norm) > 1e-3
+
+
+def test_input_of_a_view_is_left_alone():
+    """A strided view (one class of [B, K, ...]) must neither be overwritten nor share noise between its elements."""
+    s = torch.zeros(4, 1, 6).expand(4, 3, 6)[:, 1]
+    z = ActivationNoise()(s)
+    assert z.unique().numel() == 24
+    assert not s.any()
+
+
+@pytest.mark.parametrize(
+    ("distribution", "parameters", "words"),
+    [
+        ("gauss", {}, ["'gauss'", *DISTRIBUTIONS]),
+        ("gaussian", {"omega": 1}, ["gaussian", "'omega'", "mu", "sigma"]),
+        ("gaussian", {"sigma": 0}, ["sigma = 0", "positive"]),
+        ("uniform", {"omega": 0.0}, ["omega = 0.0", "positive"]),
+        ("chi", {"k": -1}, ["k = -1", "positive"]),
+        ("exponential", {"rate": math.inf}, ["rate = inf", "positive"]),
+        ("cauchy", {"z0": math.nan}, ["z0 = nan", "finite"]),
+    ],
+)
+def test_wrong_parameters_are_named_with_what_is_allowed(distribution, parameters, words):
+    """Accepting them would sample something else, or nothing; both the layer and `sample` must refuse."""
+    for refuse in (
+        lambda: check_parameters(distribution, parameters),
+        lambda: ActivationNoise(distribution, **parameters),
+        lambda: sample(distribution, (1,), **parameters),
+    ):
+        with pytest.raises(ValueError) as caught:
+            refuse()
+        assert all(word in str(caught.value) for word in words)
+
+
+def test_parameters_are_completed_from_the_defaults_and_may_be_negative_locations():
+    """Refusing μ < 0, or changing the defaults in place, would break the following call."""
+    assert check_parameters("cauchy", {"z0": -3}) == {"z0": -3.0, "gamma": 1.0}
+    assert check_parameters("cauchy", {}) == {"z0": 0.0, "gamma": 1.0}
+
+
+@pytest.mark.parametrize("alpha", [-0.1, math.nan, math.inf])
+def test_wrong_alpha_is_named_with_what_is_allowed(alpha):
+    """A negative or infinite strength is a typing mistake; NaN would turn every activation into NaN."""
+    for refuse in (
+        lambda: check_alpha(alpha),
+        lambda: ActivationNoise(alpha=alpha),
+        lambda: ActivationNoise(alpha_inference=alpha),
+    ):
+        with pytest.raises(ValueError, match=rf"{alpha!r}.*0 or more"):
+            refuse()

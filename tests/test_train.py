@@ -1,0 +1,230 @@
+"""The training loop against closed forms and hand counts."""
+
+import itertools
+import os
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from tutorial_lib import evaluate, fit
+
+
+def regression(n=60):
+    """Noisy linear data, and the least-squares solution by the normal equations, in float64."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 3, generator=g, dtype=torch.float64)
+    y = x @ torch.tensor([[1.0, -2.0], [0.5, 3.0], [2.0, 0.0]], dtype=torch.float64) + 0.7
+    y += torch.randn(n, 2, generator=g, dtype=torch.float64)
+    a = torch.cat([x, torch.ones(n, 1, dtype=torch.float64)], 1)
+    return x, y, torch.linalg.solve(a.T @ a, a.T @ y)
+
+
+def linear(seed=0, dtype=torch.float64):
+    torch.manual_seed(seed)
+    return nn.Linear(3, 2, dtype=dtype)
+
+
+def classes(n=90):
+    """Three classes that a linear network can separate."""
+    g = torch.Generator().manual_seed(1)
+    y = torch.arange(n) % 3
+    return 4 * torch.eye(3)[y] + torch.randn(n, 3, generator=g), y
+
+
+def train(model, x, y, **options):
+    return fit(model, x, y, **{"epochs": 3, "lr": 0.05, "progress": False, "seed": 0, **options})
+
+
+mse = nn.functional.mse_loss
+
+
+@pytest.mark.parametrize("batch_size", [60, 1000])
+def test_linear_regression_reaches_the_least_squares_solution(batch_size):
+    """Missing zero_grad, a loss of other data or a step in the wrong direction would end elsewhere."""
+    x, y, solution = regression()
+    net = linear()
+    losses = train(net, x, y, loss=mse, epochs=400, batch_size=batch_size, lr=0.3, optimizer=torch.optim.SGD)
+    torch.testing.assert_close(torch.cat([net.weight.T, net.bias[None]]), solution, rtol=1e-6, atol=1e-6)
+    residual = y - x @ solution[:3] - solution[3]
+    assert losses[-1] == pytest.approx(residual.square().mean().item(), rel=1e-6)
+    assert not net.training
+
+
+def test_an_epoch_visits_every_image_once_and_reports_the_mean_over_images():
+    """With lr 0 the epoch's loss is that of the whole set, though the last batch is smaller than the others."""
+    x, y, _ = regression()
+    net = linear()
+    expected = (net(x) - y).square().mean().item()
+    losses = train(net, x, y, loss=mse, epochs=2, batch_size=25, optimizer=torch.optim.SGD, lr=0.0)
+    assert losses == pytest.approx([expected, expected], rel=1e-6)
+
+
+def test_an_epoch_shuffles_anew():
+    """Batches in the same order every epoch, or in the order of the file, learn worse."""
+    seen = []
+
+    def loss(output, target):
+        seen.append(target.tolist())
+        return output.square().mean()
+
+    train(nn.Linear(1, 1), torch.zeros(20, 1), torch.arange(20), loss=loss, epochs=2, batch_size=8)
+    first, second = [list(itertools.chain(*batches)) for batches in (seen[:3], seen[3:])]
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second and list(range(20)) not in (first, second)
+
+
+def test_same_seed_same_numbers_other_seed_other_numbers():
+    """The results' provenance names a seed: it must decide the order of the batches and the noise."""
+    x, y, _ = regression()
+
+    def run(seed):
+        net = nn.Sequential(linear(), nn.Dropout(0.5))
+        losses = train(net, x, y, loss=mse, batch_size=16, seed=seed)
+        return losses, net[0].weight.detach()
+
+    (losses, weight), (again, weight_again), (other, weight_other) = run(0), run(0), run(1)
+    assert losses == again and torch.equal(weight, weight_again)
+    assert losses != other and not torch.equal(weight, weight_other)
+
+
+def test_training_stops_after_the_first_epoch_that_reaches_the_accuracy():
+    """Stopping an epoch early or late, or counting in fractions instead of percent.
+
+    The hand-written loop repeats the seeded batches and counts the correct answers as they pass.
+    """
+    x, y = classes()
+    torch.manual_seed(0)
+    net = nn.Linear(3, 3)
+    nn.init.zeros_(net.weight)
+    twin = nn.Linear(3, 3)
+    twin.load_state_dict(net.state_dict())
+
+    optimiser, accuracies = torch.optim.SGD(twin.parameters(), lr=0.01), []
+    torch.manual_seed(0)
+    for _ in range(12):
+        correct = 0
+        for batch in torch.randperm(90).split(32):
+            output = twin(x[batch])
+            correct += sum(row.argmax().item() == label for row, label in zip(output, y[batch].tolist(), strict=True))
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(output, y[batch]).backward()
+            optimiser.step()
+        accuracies.append(100 * correct / 90)
+    target = accuracies[3]
+    first = next(epoch for epoch, accuracy in enumerate(accuracies, start=1) if accuracy >= target)
+    assert 1 < first < 12
+
+    losses = train(net, x, y, epochs=12, batch_size=32, lr=0.01, optimizer=torch.optim.SGD, stop_at=target)
+    assert len(losses) == first
+
+
+def test_training_that_never_reaches_the_accuracy_runs_all_epochs():
+    """More than 100% cannot be reached."""
+    assert len(train(nn.Linear(3, 3), *classes(), epochs=4, stop_at=100.1)) == 4
+
+
+def test_callback_sees_every_epoch_and_its_loss():
+    """Off by one, or a loss that is not the one returned."""
+    seen = []
+    losses = train(nn.Linear(3, 3), *classes(), epochs=3, callback=lambda *args: seen.append(args))
+    assert seen == list(zip([1, 2, 3], losses, strict=True))
+    assert losses[2] < losses[0]
+
+
+def test_a_callback_may_change_the_noise_but_training_goes_on_in_training_mode():
+    """The model trains in training mode and is left in evaluation mode."""
+    modes, net = [], nn.Linear(3, 3).eval()
+    train(net, *classes(), epochs=2, callback=lambda *_: modes.append(net.training))
+    assert (modes, net.training) == ([True, True], False)
+
+
+def test_no_epochs_change_nothing():
+    """A budget of 0 epochs must return the initial network."""
+    net = linear(dtype=torch.float32)
+    before = net.weight.detach().clone()
+    assert train(net, *classes(), epochs=0) == []
+    assert torch.equal(net.weight, before)
+
+
+def test_autocast_computes_in_bfloat16_and_stays_close():
+    """`autocast` without effect, or training that falls apart in 8 bits."""
+    x, y = classes()
+    kinds = []
+
+    def loss(output, target):
+        kinds.append(output.dtype)
+        return nn.functional.cross_entropy(output.float(), target)
+
+    def run(autocast):
+        torch.manual_seed(0)
+        return train(nn.Linear(3, 3), x, y, epochs=5, loss=loss, autocast=autocast)
+
+    full, half = run(False), run(True)
+    assert (kinds[0], kinds[-1]) == (torch.float32, torch.bfloat16)
+    assert half == pytest.approx(full, rel=0.02)
+    assert half != full
+
+
+@pytest.mark.skipif(
+    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))),
+    reason="no C++ compiler: torch.compile cannot build for the CPU",
+)
+def test_compiled_training_equals_eager_training():
+    """`compile` must really compile, and train the model that was handed in, to the same numbers.
+
+    Without bias no C++ is built for this network, which keeps the test at seconds.
+    """
+    x, y = classes()
+
+    def run(compile):
+        torch.manual_seed(0)
+        net = nn.Linear(3, 3, bias=False)
+        return train(net, x, y, epochs=2, batch_size=45, compile=compile), net
+
+    graphs = torch._dynamo.utils.counters["stats"]
+    (eager, net), before = run(False), graphs["unique_graphs"]
+    (compiled, net_compiled), after = run(True), graphs["unique_graphs"]
+    assert after > before
+    assert compiled == pytest.approx(eager, rel=1e-5)
+    for one, other in zip(net.parameters(), net_compiled.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
+def test_accuracy_is_the_hand_count_for_every_batch_size(batch_size):
+    """Four of seven: a mean over batches instead of images, or a lost last batch, gives another number."""
+    scores = torch.tensor([[2.0, 1], [0, 1], [3, 0], [0, 2], [1, 0], [5, 4], [0, 9]])
+    labels = torch.tensor([0, 1, 1, 0, 0, 1, 1])
+    assert evaluate(nn.Identity(), scores, labels, batch_size=batch_size) == pytest.approx(100 * 4 / 7)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_evaluation_runs_in_evaluation_mode_and_restores_the_mode(mode):
+    """Dropout left on would lower the accuracy; a mode not restored would train without it afterwards."""
+    x, y = torch.eye(3).repeat(200, 1), torch.arange(3).repeat(200)
+    net = nn.Sequential(nn.Dropout(0.9)).train(mode)
+    assert evaluate(net, x, y) == 100
+    assert (net.training, net[0].training) == (mode, mode)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "words"),
+    [
+        (lambda: fit(nn.Linear(1, 1), torch.zeros(3, 1), torch.zeros(2), epochs=1), ["3 inputs", "2 targets"]),
+        (lambda: fit(nn.Linear(1, 1), torch.zeros(0, 1), torch.zeros(0), epochs=1), ["0 inputs", "at least one"]),
+        (lambda: fit(nn.Linear(1, 1), torch.zeros(3, 1), torch.zeros(3), epochs=-1), ["epochs = -1", ">= 0"]),
+        (
+            lambda: fit(nn.Linear(1, 1), torch.zeros(3, 1), torch.zeros(3), epochs=1, batch_size=0),
+            ["batch_size = 0", ">= 1"],
+        ),
+        (lambda: evaluate(nn.Linear(1, 1), torch.zeros(3, 1), torch.zeros(4)), ["3 inputs", "4 labels"]),
+        (lambda: evaluate(nn.Linear(1, 1), torch.zeros(0, 1), torch.zeros(0)), ["0 inputs", "at least one"]),
+    ],
+)
+def test_errors_name_what_is_wrong(refuse, words):
+    """Images without labels, silently cut off or divided by zero."""
+    with pytest.raises(ValueError) as caught:
+        refuse()
+    assert all(word in str(caught.value) for word in words)

@@ -1,0 +1,114 @@
+"""Verdicts: what a paper claims, and what the tables say of it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .sweep import command, read_table, shipped, t_interval
+
+VERDICTS = ("holds", "holds in part", "not seen", "contradicted", "not measured")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a paper, and the rule that turns a table into margins.
+
+    `rule(table)` returns a DataFrame with columns ``setting``, ``seed``, ``margin``: positive margins speak for the
+    claim. For a check of the paper's text against its own tables, `experiment` is None and `rule()` returns
+    ``setting``, ``margin``, ``low``, ``high``. `reported` is the paper's number for the mean margin, in `unit`;
+    `datasets` limits the data sets that the claim is about (None: any).
+    """
+
+    id: str
+    paper: str
+    item: str
+    claim: str
+    reported: float | None
+    reported_text: str
+    reported_error: str
+    rule: Callable[..., pd.DataFrame]
+    experiment: str | None = None
+    unit: str = "points"
+    datasets: tuple[str, ...] | None = None
+
+
+def judge(margins: pd.DataFrame) -> dict:
+    """Verdict on margins, with the mean margin, its 95% interval over seeds, and the settings one by one.
+
+    A setting `holds` where the interval of its margin lies above 0, is `contradicted` where it lies below, else `not
+    seen`. Over several settings: the common verdict if there is one; `holds in part` if some hold; if none holds,
+    `contradicted` as soon as one is.
+
+    >>> judge(pd.DataFrame({"setting": "s", "seed": [0, 1, 2], "margin": [1.0, 1.1, 0.9]}))["verdict"]
+    'holds'
+    """
+    settings = []
+    for setting, group in margins.groupby("setting", sort=False):
+        if "seed" in margins:
+            low, high = t_interval(group["margin"])
+        else:
+            low, high = group[["low", "high"]].iloc[0]
+        verdict = "holds" if low > 0 else "contradicted" if high < 0 else "not seen"
+        settings.append(
+            {"setting": setting, "margin": group["margin"].mean(), "low": low, "high": high, "verdict": verdict}
+        )
+    found = {s["verdict"] for s in settings}
+    mixed = "holds in part" if "holds" in found else "contradicted"
+    verdict = found.pop() if len(found) == 1 else mixed
+    measured = sum(s["margin"] for s in settings) / len(settings)
+    if "seed" in margins:
+        interval = t_interval(margins.groupby("seed")["margin"].mean())
+    else:  # independent settings
+        half = math.sqrt(sum(((s["high"] - s["low"]) / 2) ** 2 for s in settings)) / len(settings)
+        interval = (measured - half, measured + half)
+    return {"measured": measured, "interval": list(interval), "verdict": verdict, "settings": settings}
+
+
+def scoreboard(claims: list[Claim]) -> list[dict]:
+    """One entry per claim and shipped table it speaks of; a claim without a table is `not measured`."""
+    entries = []
+    for claim in claims:
+        head = {
+            "id": claim.id,
+            "paper": claim.paper,
+            "item": claim.item,
+            "claim": claim.claim,
+            "reported": claim.reported,
+            "reported_text": claim.reported_text,
+            "reported_error": claim.reported_error,
+            "unit": claim.unit,
+        }
+        if claim.experiment is None:
+            found = {"dataset": "the paper's tables", "budget": "reported", "command": "python -m tutorial_lib claims"}
+            entries.append({**head, **found, "seeds": 10, **judge(claim.rule())})
+            continue
+        tables = [t for t in shipped(claim.experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
+        for t in tables:
+            table = read_table(claim.experiment, t["dataset"], t["budget"])
+            seeds = table["seed"].nunique()
+            found = {
+                "dataset": t["dataset"],
+                "budget": t["budget"],
+                "command": command(claim.experiment, t["budget"], t["dataset"], seeds),
+                "seeds": seeds,
+            }
+            entries.append({**head, **found, **judge(claim.rule(table))})
+        if not tables:
+            dataset = claim.datasets[0] if claim.datasets else "digits"
+            found = {"dataset": dataset, "budget": "desk", "command": command(claim.experiment, "desk", dataset)}
+            empty = {"measured": None, "interval": None, "verdict": "not measured", "settings": []}
+            entries.append({**head, **found, "seeds": 0, **empty})
+    return [_plain(entry) for entry in entries]
+
+
+def _plain(value):
+    """Numbers that JSON can say: infinities and NaN become None."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,265 @@
+// An explorer: controls over a measured table, redrawn in the page itself. Called as explorer(spec, id).
+// spec: kind ("heatmap" | "lines"), columns {name: {levels, codes} | {data}}, controls, x, y, value, error, readout …
+// (see explore.py). Nothing is loaded, nothing leaves the page.
+(function explorer(spec, id) {
+  "use strict";
+  const NAMESPACE = "http://www.w3.org/2000/svg";
+  const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
+  const SERIES = ["var(--tl-a)", "var(--tl-b)", "var(--tl-c)"];
+  const DASHES = ["", "7 4", "2 3"];
+
+  const column = {};
+  for (const [name, c] of Object.entries(spec.columns)) {
+    column[name] = c.levels ? c.codes.map((k) => c.levels[k]) : c.data;
+  }
+  const everything = column[spec.value].map((_, i) => i);
+
+  function make(tag, attributes, parent, text) {
+    const svg = ["svg", "g", "rect", "line", "path", "circle", "text", "defs", "pattern", "title"].includes(tag);
+    const node = svg ? document.createElementNS(NAMESPACE, tag) : document.createElement(tag);
+    for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
+    if (text !== undefined) node.textContent = text;
+    if (parent) parent.appendChild(node);
+    return node;
+  }
+  const show = (v) => (typeof v === "number" ? String(Math.round(v * 1000) / 1000) : v);
+  const fixed = (v) => (v === null || v === undefined ? "–" : v.toFixed(spec.digits));
+  const distinct = (name, rows) => {
+    const found = [...new Set(rows.map((i) => column[name][i]))];
+    return typeof found[0] === "number" ? found.sort((a, b) => a - b) : found;
+  };
+
+  function start(root) {
+    const state = { ...spec.start };
+    root.textContent = "";
+    const form = make("div", { class: "tl-controls", role: "group", "aria-label": spec.title + ": controls" }, root);
+    const figure = make("div", { class: "tl-figure" }, root);
+    const legend = make("div", { class: "tl-legend" }, root);
+    const readout = make("p", { class: "tl-readout", "aria-live": "polite" }, root);
+    const details = make("details", {}, root);
+    make("summary", {}, details, "Data as a table");
+    const sheet = make("div", { class: "tl-table" }, details);
+    const widgets = spec.controls.map((control, k) => {
+      const label = make("label", { for: `${id}-${k}` }, form);
+      const name = make("span", {}, label, control.label);
+      const numeric = typeof column[control.column].find((v) => v !== null) === "number";
+      const input = make(numeric ? "input" : "select", { id: `${id}-${k}`, "data-control": control.column }, label);
+      if (numeric) Object.assign(input, { type: "range", min: 0, step: 1 });
+      const set = () => {
+        state[control.column] = input.available[numeric ? Number(input.value) : input.selectedIndex];
+        update();
+      };
+      input.addEventListener("input", set);
+      input.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab would take the arrow keys
+      return { control, input, name, numeric };
+    });
+
+    // The rows that the filters leave; a value that is not there gives way to the nearest that is.
+    function settle() {
+      let rows = everything;
+      for (const { control, input, name, numeric } of widgets) {
+        const available = distinct(control.column, rows);
+        if (!available.includes(state[control.column])) {
+          const wanted = state[control.column];
+          state[control.column] = numeric
+            ? available.reduce((a, b) => (Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a), available[0])
+            : available[0];
+        }
+        const position = available.indexOf(state[control.column]);
+        const same = input.available && input.available.join("|") === available.join("|");
+        input.available = available;
+        if (numeric) {
+          input.max = available.length - 1;
+          input.value = position;
+          input.setAttribute("aria-valuetext", show(state[control.column]));
+          name.textContent = `${control.label} = ${show(state[control.column])}`;
+        } else {
+          if (!same) input.replaceChildren(...available.map((v) => make("option", {}, null, v)));
+          input.selectedIndex = position;
+        }
+        input.disabled = available.length < 2;
+        if (!control.pick) rows = rows.filter((i) => column[control.column][i] === state[control.column]);
+      }
+      return rows;
+    }
+
+    function update() {
+      const rows = settle();
+      const width = Math.max(280, Math.min(760, figure.clientWidth || 640));
+      const svg = { heatmap, lines }[spec.kind](rows, width, state, legend, readout, choose);
+      figure.replaceChildren(svg);
+      if (details.open) fill(rows);
+    }
+    function choose(picked) {
+      Object.assign(state, picked);
+      update();
+    }
+    function fill(rows) {
+      const names = Object.keys(column);
+      const table = make("table", {});
+      const head = make("tr", {}, make("thead", {}, table));
+      names.forEach((n) => make("th", { scope: "col" }, head, spec.names[n] || n));
+      const body = make("tbody", {}, table);
+      for (const i of rows) {
+        const line = make("tr", {}, body);
+        names.forEach((n) => make("td", {}, line, column[n][i] === null ? "–" : show(column[n][i])));
+      }
+      const save = make("button", { type: "button" }, null, "Save all data as CSV");
+      save.addEventListener("click", () => {
+        const text = [names, ...everything.map((i) => names.map((n) => column[n][i]))].map((r) => r.join(",")).join("\n");
+        const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+        make("a", { href: url, download: spec.file + ".csv" }).click();
+        URL.revokeObjectURL(url);
+      });
+      sheet.replaceChildren(save, table);
+    }
+    details.addEventListener("toggle", () => details.open && fill(settle()));
+    let last = 0;
+    new ResizeObserver(() => {
+      if (Math.abs(figure.clientWidth - last) > 4) {
+        last = figure.clientWidth;
+        update();
+      }
+    }).observe(figure);
+    update();
+  }
+
+  function canvas(width, height, label) {
+    return make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
+  }
+
+  function axes(svg, box, width, height) {
+    make("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, svg, spec.names[spec.x]);
+    const middle = (box.top + box.bottom) / 2;
+    make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, svg, spec.names[spec.y]);
+  }
+
+  // ---- heatmap: rows by spec.y, columns by spec.x, colour by spec.value; the picked cell is outlined and read out ----
+  function heatmap(rows, width, state, legend, readout, choose) {
+    const xs = distinct(spec.x, rows), ys = distinct(spec.y, rows);
+    const box = { left: 58, top: 10, right: width - 10 };
+    const cell = (box.right - box.left) / xs.length, tall = Math.max(17, Math.min(cell, 400 / ys.length));
+    box.bottom = box.top + tall * ys.length;
+    const height = box.bottom + 48;
+    const values = new Map(rows.map((i) => [`${column[spec.x][i]}|${column[spec.y][i]}`, i]));
+    const top = Math.max(...rows.map((i) => column[spec.value][i]));
+    const shade = (v) => Math.max(0, Math.min(9, Math.round((9 * v) / top)));
+    const picked = values.get(`${state[spec.x]}|${state[spec.y]}`);
+    const text = spec.readout.replace(/\{(\w+)\}/g, (_, n) =>
+      n in state ? show(state[n]) : picked === undefined ? "–" : n === spec.value || n === spec.error ? fixed(column[n][picked]) : column[n][picked] === null ? "–" : show(column[n][picked]));
+    const svg = canvas(width, height, `${spec.title}. ${text}`);
+    const hatch = make("pattern", { id: `${id}-hatch`, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, make("defs", {}, svg));
+    make("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "tl-hatch" }, hatch);
+    const size = Math.min(13, cell / 2.6);
+    ys.forEach((y, r) => {
+      xs.forEach((x, c) => {
+        const i = values.get(`${x}|${y}`), left = box.left + c * cell, upper = box.top + r * tall;
+        const level = i === undefined ? null : shade(column[spec.value][i]);
+        const rect = make("rect", {
+          x: left, y: upper, width: cell, height: tall, fill: level === null ? `url(#${id}-hatch)` : CIVIDIS[level],
+          class: "tl-cell", "data-x": x, "data-y": y,
+          "data-value": level === null ? "" : column[spec.value][i],
+        }, svg);
+        make("title", {}, rect, `${spec.names[spec.x]} ${x}, ${spec.names[spec.y]} ${y}: ${level === null ? "no value" : fixed(column[spec.value][i])}`);
+        rect.addEventListener("click", () => choose({ [spec.x]: x, [spec.y]: y }));
+        if (x === y) make("circle", { cx: left + 6, cy: upper + 6, r: 3, class: "tl-balanced" }, svg);
+        if (level !== null && cell > 26) {
+          make("text", {
+            x: left + cell / 2, y: upper + tall / 2 + size / 3, "text-anchor": "middle", "font-size": size,
+            fill: level > 5 ? "#000" : "#fff", "pointer-events": "none", class: "tl-value",
+          }, svg, column[spec.value][i].toFixed(cell > 44 ? 1 : 0));
+        }
+      });
+      make("text", { x: box.left - 6, y: box.top + (r + 0.5) * tall + 4, "text-anchor": "end" }, svg, show(y));
+    });
+    const every = Math.ceil(24 / cell);
+    xs.forEach((x, c) => {
+      if (c % every === 0) make("text", { x: box.left + (c + 0.5) * cell, y: box.bottom + 16, "text-anchor": "middle" }, svg, show(x));
+    });
+    const c = xs.indexOf(state[spec.x]), r = ys.indexOf(state[spec.y]);
+    for (const style of ["tl-pick-outer", "tl-pick"]) {
+      make("rect", { x: box.left + c * cell, y: box.top + r * tall, width: cell, height: tall, class: style }, svg);
+    }
+    axes(svg, box, width, height);
+    legend.replaceChildren();
+    const bar = make("span", { class: "tl-bar" }, null);
+    CIVIDIS.forEach((colour) => make("i", { style: `background:${colour}` }, bar));
+    legend.append(`${spec.names[spec.value]}: 0 `, bar, ` ${fixed(top)}`, make("span", { class: "tl-note" }, null, spec.note || ""));
+    readout.textContent = text;
+    return svg;
+  }
+
+  // ---- lines: spec.value over spec.x, one line for each value of spec.series ----
+  function lines(rows, width, state, legend, readout) {
+    const height = 360, box = { left: 62, top: 12, right: width - 24, bottom: height - 50 };
+    const names = distinct(spec.series, rows);
+    const grow = spec.log ? Math.log10 : (v) => v;
+    const all = rows.map((i) => grow(column[spec.x][i]));
+    let [low, high] = [Math.min(...all), Math.max(...all)];
+    if (low === high) [low, high] = [low - 0.5, high + 0.5];
+    const margin = (i) => (spec.error && column[spec.error][i]) || 0;
+    const peak = Math.max(...rows.map((i) => column[spec.value][i] + margin(i)), 1e-9);
+    const step = nice(peak / 5), top = step * Math.ceil(peak / step);
+    const X = (v) => box.left + ((grow(v) - low) / (high - low)) * (box.right - box.left);
+    const Y = (v) => box.bottom - (v / top) * (box.bottom - box.top);
+    const notes = spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
+    const ends = names.map((name) => {
+      const line = rows.filter((i) => column[spec.series][i] === name).sort((a, b) => column[spec.x][a] - column[spec.x][b]);
+      const [a, b] = [line[0], line[line.length - 1]];
+      const at = (i) => `${fixed(column[spec.value][i])} at ${spec.symbol} = ${column[spec.x][i]}`;
+      return `${name}: ${a === b ? at(a) : at(a) + ", " + at(b)}`;
+    });
+    const text = notes || ends.join("; ") + ".";
+    const svg = canvas(width, height, `${spec.title}. ${text}`);
+    for (let v = 0; v <= top + step / 2; v += step) {
+      make("line", { x1: box.left, x2: box.right, y1: Y(v), y2: Y(v), class: "tl-grid" }, svg);
+      make("text", { x: box.left - 7, y: Y(v) + 4, "text-anchor": "end" }, svg, show(v));
+    }
+    const ticks = spec.log ? [1, 10, 100, 1000, 10000].filter((t) => grow(t) >= low - 1e-9 && grow(t) <= high + 1e-9) : span(low, high, nice((high - low) / 6));
+    ticks.forEach((t) => {
+      make("line", { x1: X(t), x2: X(t), y1: box.bottom, y2: box.bottom + 5, class: "tl-axis" }, svg);
+      make("text", { x: X(t), y: box.bottom + 19, "text-anchor": "middle" }, svg, show(t));
+    });
+    make("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, class: "tl-axis" }, svg);
+    legend.replaceChildren();
+    names.forEach((name) => {
+      const k = distinct(spec.series, everything).indexOf(name); // a series keeps its colour
+      const line = rows.filter((i) => column[spec.series][i] === name).sort((a, b) => column[spec.x][a] - column[spec.x][b]);
+      const colour = SERIES[k % 3];
+      if (spec.error) {
+        const edge = (i, sign) => `${X(column[spec.x][i])},${Y(Math.max(0, column[spec.value][i] + sign * margin(i)))}`;
+        const ring = [...line.map((i) => edge(i, 1)), ...line.slice().reverse().map((i) => edge(i, -1))];
+        make("path", { d: `M${ring.join("L")}Z`, style: `fill:${colour};opacity:.18` }, svg);
+      }
+      const points = line.map((i) => `${X(column[spec.x][i])},${Y(column[spec.value][i])}`);
+      make("path", { d: `M${points.join("L")}`, style: `stroke:${colour}`, "stroke-dasharray": DASHES[k % 3], class: "tl-line", "data-series": name }, svg);
+      if (line.length < 40) {
+        line.forEach((i) => {
+          const dot = make("circle", { cx: X(column[spec.x][i]), cy: Y(column[spec.value][i]), r: 3.5, style: `fill:${colour}`, "data-series": name, "data-x": column[spec.x][i], "data-value": column[spec.value][i] }, svg);
+          make("title", {}, dot, `${name}, ${spec.symbol} = ${column[spec.x][i]}: ${fixed(column[spec.value][i])}`);
+        });
+      }
+      const entry = make("span", {}, legend);
+      const mark = make("svg", { width: 34, height: 10, "aria-hidden": "true" }, entry);
+      make("path", { d: "M0,5L34,5", style: `stroke:${colour}`, "stroke-dasharray": DASHES[k % 3], class: "tl-line" }, mark);
+      entry.append(" " + name);
+    });
+    axes(svg, box, width, height);
+    readout.textContent = text;
+    return svg;
+  }
+  function nice(v) {
+    const power = 10 ** Math.floor(Math.log10(v));
+    return power * [1, 2, 2.5, 5, 10].find((m) => m * power >= v * 0.999);
+  }
+  function span(low, high, step) {
+    const found = [];
+    for (let v = Math.ceil(low / step) * step; v <= high + step / 1e6; v += step) found.push(Math.round(v * 1e6) / 1e6);
+    return found;
+  }
+
+  for (const root of document.querySelectorAll(`.tl-explorer[data-id="${id}"]:not([data-ready])`)) {
+    root.dataset.ready = "yes";
+    start(root);
+  }
+})

@@ -1,0 +1,92 @@
+"""From a table to an explorer: self-contained HTML that redraws in the page, with no kernel and no network."""
+
+import base64
+import hashlib
+import html
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """An explorer, shown as HTML by Jupyter, Colab and the book. `html` is complete in itself."""
+
+    html: str
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def explorer(
+    kind: str,
+    table: pd.DataFrame,
+    *,
+    title: str,
+    controls: list[dict],
+    start: dict,
+    x: str,
+    y: str,
+    value: str,
+    names: dict[str, str],
+    picture,
+    error: str | None = None,
+    series: str | None = None,
+    readout: str = "",
+    note: str = "",
+    notes: dict[str, str] | None = None,
+    symbol: str = "",
+    log: bool = False,
+    digits: int = 1,
+) -> Explorer:
+    """An explorer of `table` (tidy: a row a value).
+
+    `kind` is "heatmap" (rows `y`, columns `x`, colour `value`) or "lines" (`value` over `x`, a line for each of
+    `series`, a band of `error`). `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders,
+    text becomes menus, each offering what the ones before it leave; with ``"pick": True`` the control picks a cell of
+    the heatmap and filters nothing. `start` holds the controls' first values, `names` the columns' names for the
+    reader. `readout` is the sentence under the heatmap with columns in braces; `notes` replaces the sentence under
+    lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where scripts do not run.
+    """
+    missing = {c["column"] for c in controls} | {c for c in (x, value, error, series) if c}
+    missing -= set(table.columns)
+    if missing:
+        raise ValueError(f"the table has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
+    spec = {
+        "kind": kind, "title": title, "controls": controls, "start": start, "x": x, "y": y, "value": value,
+        "error": error, "series": series, "names": names, "readout": readout, "note": note, "notes": notes,
+        "symbol": symbol, "log": log, "digits": digits, "file": title.lower().replace(" ", "-"),
+        "columns": {name: _column(table[name]) for name in table.columns},
+    }  # fmt: skip
+    # "</" would end the script element early
+    data = json.dumps(spec, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    identity = "tl" + hashlib.sha256(data.encode()).hexdigest()[:10]
+    script = (_HERE / "explore.js").read_text(encoding="utf-8").strip()
+    style = (_HERE / "explore.css").read_text(encoding="utf-8")
+    image = io.BytesIO()
+    picture.savefig(image, format="png", dpi=60, bbox_inches="tight", metadata={"Software": None})
+    small = io.BytesIO()
+    Image.open(image).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    source = base64.b64encode(small.getvalue()).decode()
+    return Explorer(
+        f"<style>{style}</style>"
+        f'<div class="tl-explorer" data-id="{identity}">'
+        f'<img alt="{html.escape(title)}" src="data:image/png;base64,{source}"></div>'
+        f'<script>{script}({data}, "{identity}");</script>'
+    )
+
+
+def _column(values: pd.Series) -> dict:
+    """A column for the page: repeated values as codes into their levels, others as plain numbers."""
+    plain = [None if pd.isna(v) else v.item() if hasattr(v, "item") else v for v in values]
+    levels = list(dict.fromkeys(plain))
+    if len(levels) <= 40:
+        position = {v: k for k, v in enumerate(levels)}
+        return {"levels": levels, "codes": [position[v] for v in plain]}
+    return {"data": [round(v, 4) if isinstance(v, float) else v for v in plain]}

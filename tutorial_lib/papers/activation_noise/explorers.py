@@ -1,0 +1,200 @@
+"""The explorers of this chapter, from the shipped tables and the paper's, and the live panel for a running kernel."""
+
+import pandas as pd
+
+from ...explore import Explorer, explorer
+from ...noise import DISTRIBUTIONS
+from ...sweep import read_table, shipped
+from . import reported
+from .experiments import SLUG, draw_alphas, draw_densities, draw_samples, mean_and_sem, of_table_pairs
+
+_KEYS = ["source", "dataset", "distribution", "n", "alpha_train", "alpha_inference"]
+_NAMES = {
+    "source": "source",
+    "dataset": "data set",
+    "distribution": "distribution",
+    "n": "number of noise samples n",
+    "alpha_train": "α at training",
+    "alpha_inference": "α at inference",
+    "accuracy": "accuracy (%)",
+    "sem": "standard error",
+    "seeds": "seeds",
+}
+
+
+def accuracies() -> pd.DataFrame:
+    """Every shipped accuracy (mean over seeds) and every reported one, in one table; one budget a data set."""
+    parts = []
+    for t in shipped(f"{SLUG}/fig-3"):
+        table = read_table(f"{SLUG}/fig-3", t["dataset"], t["budget"])
+        table = mean_and_sem(table, _KEYS[2:])
+        parts.append(table.assign(source=f"ours ({t['budget']})", dataset=t["dataset"]))
+    fig_3 = reported.fig_3().assign(source="paper, Fig. 3", dataset="cifar-10", n=1000, seeds=float("nan"))
+    table_2 = reported.table_2().assign(source="paper, Table 2", seeds=10)
+    both = pd.concat([*parts, *(p.assign(distribution="gaussian") for p in (fig_3, table_2))], ignore_index=True)
+    return both.round({"accuracy": 2, "sem": 2})[[*_KEYS, "accuracy", "sem", "seeds"]]
+
+
+def _spread_noise_free(table: pd.DataFrame) -> pd.DataFrame:
+    """Without noise at inference one sample says it all: repeat those rows at every n of their grid."""
+    group = ["source", "dataset", "distribution"]
+    counts = table.loc[table["alpha_inference"] > 0, [*group, "n"]].drop_duplicates()
+    free = table[table["alpha_inference"] == 0]
+    one = free[free["source"] != "paper, Fig. 3"].drop(columns="n").merge(counts, on=group)
+    rest = table[(table["alpha_inference"] > 0) | (table["source"] == "paper, Fig. 3")]
+    return pd.concat([rest, one], ignore_index=True)[table.columns]
+
+
+def alphas() -> Explorer:
+    """Accuracy over α at training and α at inference, by source, data set, distribution and n (Fig. 3, Table 2)."""
+    desk = shipped(f"{SLUG}/fig-3")[0]
+    return explorer(
+        "heatmap",
+        _spread_noise_free(accuracies()),
+        title="Accuracy over noise at training and at inference",
+        controls=[
+            {"column": "source", "label": "Source"},
+            {"column": "dataset", "label": "Data set"},
+            {"column": "distribution", "label": "Distribution"},
+            {"column": "n", "label": "Samples n"},
+            {"column": "alpha_train", "label": "α at training", "pick": True},
+            {"column": "alpha_inference", "label": "α at inference", "pick": True},
+        ],
+        start={"source": f"ours ({desk['budget']})", "dataset": "cifar-10", "distribution": "gaussian", "n": 100,
+               "alpha_train": 0.9, "alpha_inference": 0.9},
+        x="alpha_train",
+        y="alpha_inference",
+        value="accuracy",
+        error="sem",
+        names=_NAMES,
+        readout="Trained at α = {alpha_train}, inference at α = {alpha_inference}: accuracy {accuracy} % "
+        "(standard error {sem}; seeds: {seeds}).",
+        note="hatched: no value; dot: balanced",
+        picture=draw_alphas(read_table(f"{SLUG}/fig-3", desk["dataset"], desk["budget"]), desk["dataset"]),
+    )  # fmt: skip
+
+
+def samples() -> Explorer:
+    """Accuracy over the number of samples n for any pair of α; ours and the paper's Table 2 together (Fig. 7)."""
+    table = accuracies()
+    table = table[(table["source"] != "paper, Fig. 3") & (table["alpha_inference"] > 0)]
+    desk = shipped(f"{SLUG}/fig-3")[0]
+    ours = of_table_pairs(read_table(f"{SLUG}/fig-3", desk["dataset"], desk["budget"]))
+    return explorer(
+        "lines",
+        table,
+        title="Accuracy over the number of noise samples",
+        controls=[
+            {"column": "dataset", "label": "Data set"},
+            {"column": "distribution", "label": "Distribution"},
+            {"column": "alpha_train", "label": "α at training"},
+            {"column": "alpha_inference", "label": "α at inference"},
+        ],
+        start={"dataset": "cifar-10", "distribution": "gaussian", "alpha_train": 0.9, "alpha_inference": 0.9},
+        x="n",
+        y="accuracy",
+        value="accuracy",
+        error="sem",
+        series="source",
+        names=_NAMES,
+        symbol="n",
+        log=True,
+        picture=draw_samples(ours, desk["dataset"]),
+    )
+
+
+_MOMENTS = {
+    "gaussian": "Symmetric, light tails.",
+    "cauchy": "Symmetric; neither a mean nor a variance exists.",
+    "uniform": "Symmetric, bounded.",
+    "chi": "Never negative: its mean shifts every activation.",
+    "lognormal": "Never negative, heavy tail on the right.",
+    "t": "Symmetric, heavy tails; at ν = 1 it is the Cauchy distribution.",
+    "exponential": "Never negative: its mean shifts every activation.",
+}
+
+
+def densities() -> Explorer:
+    """The density of the normalised noise z̄ and a histogram of our draws, by distribution and parameter (Fig. 5)."""
+    raw = read_table(f"{SLUG}/fig-5", "none", "desk")
+    raw = raw[raw["seed"] == 0]
+    parameters = raw["distribution"].map(lambda name: raw[raw["distribution"] == name]["parameter"].iloc[0])
+    raw = raw.assign(noise=raw["distribution"] + " (" + parameters + ")")
+    table = raw.melt(["noise", "value", "z"], ["density", "histogram"], var_name="curve", value_name="height").round(
+        {"height": 4, "z": 3}
+    )
+    table["curve"] = table["curve"].map({"density": "exact density", "histogram": "histogram of our draws"})
+    pairs = raw[["noise", "distribution", "value"]].drop_duplicates()
+    return explorer(
+        "lines",
+        table,
+        title="Densities of the normalised noise",
+        controls=[{"column": "noise", "label": "Distribution (parameter)"}, {"column": "value", "label": "Parameter"}],
+        start={"noise": pairs["noise"].iloc[0], "value": 1.0},
+        x="z",
+        y="height",
+        value="height",
+        series="curve",
+        names={"noise": "distribution", "value": "parameter", "z": "normalised noise z̄", "height": "density",
+               "curve": "curve"},
+        notes={f"{p.noise}|{p.value:g}": _MOMENTS[p.distribution] for p in pairs.itertuples()},
+        symbol="z̄",
+        digits=3,
+        picture=draw_densities(raw, "none"),
+    )  # fmt: skip
+
+
+def live():
+    """An ipywidgets panel that trains and infers for real on the digits: α, distribution, n and epochs.
+
+    Needs a running kernel and the extra ``tutorial-lib[live]``. Networks are kept, so that a change of α at inference
+    or of n does not train again.
+    """
+    try:
+        import ipywidgets as widgets
+    except ImportError as error:
+        raise ImportError("the live panel needs ipywidgets: pip install tutorial-lib[live]") from error
+    import torch
+    from matplotlib.figure import Figure
+
+    from ...data import load_data
+    from .method import accuracy_over_n, train_autoencoders
+
+    data = load_data("digits", test=100)
+    networks = {}
+    wide = {"style": {"description_width": "9em"}, "layout": {"width": "26em"}}
+    train = widgets.FloatSlider(value=0.5, min=0, max=2, step=0.1, description="α at training", **wide)
+    test = widgets.FloatSlider(value=0.5, min=0, max=2, step=0.1, description="α at inference", **wide)
+    distribution = widgets.Dropdown(options=list(DISTRIBUTIONS), description="distribution", **wide)
+    n = widgets.IntSlider(value=20, min=1, max=100, description="samples n", **wide)
+    epochs = widgets.IntSlider(value=10, min=1, max=50, description="epochs", **wide)
+    button = widgets.Button(description="Train and infer", button_style="primary")
+    message, picture = widgets.Label(), widgets.Output()
+
+    def compute(_):
+        button.disabled = True
+        try:
+            key = (distribution.value, train.value, epochs.value)
+            if key not in networks:
+                message.value = "training …"
+                networks[key] = train_autoencoders(
+                    data.x_train, data.y_train, alpha=train.value, distribution=distribution.value,
+                    epochs=epochs.value, batch_size=32, progress=False,
+                )  # fmt: skip
+            torch.manual_seed(0)
+            accuracy, _ = accuracy_over_n(networks[key], data.x_test, data.y_test, test.value, n.value)
+            figure = Figure(figsize=(6, 3.2), layout="constrained")
+            axis = figure.subplots()
+            axis.plot(range(1, len(accuracy) + 1), accuracy, "o-", ms=3)
+            axis.set(xlabel="number of noise samples n", ylabel="accuracy (%)", ylim=(0, 102))
+            with picture:
+                from IPython.display import display
+
+                picture.clear_output(wait=True)
+                display(figure)
+            message.value = f"{accuracy[-1]:.1f} % with {len(accuracy)} samples on 100 test digits"
+        finally:
+            button.disabled = False
+
+    button.on_click(compute)
+    return widgets.VBox([train, test, distribution, n, epochs, button, message, picture])
