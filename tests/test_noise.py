@@ -1,12 +1,13 @@
 """The seven distributions against scipy, and the layer against equation (1)."""
 
+import itertools
 import math
 
 import pytest
 import torch
-from scipy import stats
+from scipy import integrate, stats
 
-from tutorial_lib.noise import DISTRIBUTIONS, ActivationNoise, check_alpha, check_parameters, sample
+from tutorial_lib.noise import DISTRIBUTIONS, ActivationNoise, check_alpha, check_parameters, density, sample
 
 TRUTH = [  # distribution, parameters, what scipy says it is
     ("gaussian", {}, stats.norm(0, 1)),
@@ -48,6 +49,15 @@ def test_draws_follow_scipys_distribution(name, parameters, truth):
     assert z.dtype == torch.float32
     assert p_value(z, truth) > 1e-3
     assert p_value(1.2 * z, truth) < 1e-3
+
+
+@each_case
+def test_density_is_that_of_the_draws(name, parameters, truth):
+    """The curve drawn over the noise must belong to it: between deciles of the draws lies a tenth of its area."""
+    z = sample(name, (200_000,), generator=generator(4), **parameters).double()
+    for a, b in itertools.pairwise(z.quantile(torch.linspace(0.1, 0.9, 9).double()).tolist()):
+        area, _ = integrate.quad(lambda v: density(name, v, **parameters), a, b)
+        assert area == pytest.approx(0.1, abs=0.005)  # five standard errors are 0.0034
 
 
 @each_name

@@ -103,6 +103,15 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
     return [_plain(entry) for entry in entries]
 
 
+def board(entries: list[dict]) -> pd.DataFrame:
+    """The scoreboard as a table for reading: intervals as text, the rest as in `scoreboard`."""
+    table = pd.DataFrame(entries)
+    table["interval"] = [
+        f"[{i[0]:.1f}, {i[1]:.1f}]" if i and None not in i else "–" for i in table["interval"]
+    ]
+    return table
+
+
 def _plain(value):
     """Numbers that JSON can say: infinities and NaN become None."""
     if isinstance(value, dict):

@@ -25,6 +25,9 @@ def choose(model: nn.Module, where="all", after: tuple = ACTIVATIONS) -> list[st
     """The sites that `where` names; see `inject`. Raises `ValueError` where there are none."""
     found = sites(model, after)
     if not isinstance(where, str):
+        where = list(where)
+        if not where:
+            raise ValueError("where is an empty list: name at least one module")
         known = dict(model.named_modules())
         unknown = [name for name in where if name not in known]
         if unknown:
@@ -112,6 +115,7 @@ def set_noise(model: nn.Module, where: Iterable[str] | None = None, **attributes
     from .noise import check_alpha
 
     layers = injected(model)
+    where = [where] if isinstance(where, str) else where
     for name in layers if where is None else where:
         if name not in layers:
             raise ValueError(f"no noise behind {name!r}; it is behind {', '.join(layers) or 'nothing'}")

@@ -1,17 +1,34 @@
-"""Keep the book's pages to themselves: no script that names another host, none that is not used."""
+"""Keep the book's pages light and to themselves: no script that names another host, none that a page does not use."""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+
+ICON_SCRIPT = re.compile(r'\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>')
 
 
-def drop_thebe(app, pagename, templatename, context, doctree):
-    """Take out sphinx-thebe, which Jupyter Book always adds: it names a CDN and logs a script error."""
-    if "script_files" in context:
-        context["script_files"] = [
-            script
-            for script in context["script_files"]
-            if "thebe" not in str(getattr(script, "filename", None) or "")
-            and "THEBE" not in str(getattr(script, "attributes", {}).get("body") or "")
-        ]
+def trim_scripts(app, pagename, templatename, context, doctree):
+    """Take out sphinx-thebe (Jupyter Book always adds it; it names a CDN and logs an error), and MathJax without math."""
+    has_math = doctree is not None and next(doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)), None)
+
+    def wanted(script):
+        text = f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body')}".lower()
+        return "thebe" not in text and (has_math or "mathjax" not in text)
+
+    for key in ("script_files", "css_files"):
+        context[key] = [script for script in context.get(key, []) if wanted(script)]
+
+
+def trim_pages(app, exception):
+    """Take out the theme's 1.5 MB icon script: its icon fonts, which every page loads anyway, draw the same icons."""
+    if exception is None and app.builder.format == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(ICON_SCRIPT.sub("", text), encoding="utf-8")
 
 
 def setup(app):
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", trim_scripts, priority=900)
+    app.connect("build-finished", trim_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

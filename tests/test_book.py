@@ -1,0 +1,289 @@
+"""The built book in a headless browser, with every outside request blocked. Needs `make build` and Chromium."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+HTML = ROOT / "_build" / "html"
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the built book"),
+    pytest.mark.skipif(not (HTML / "index.html").exists(), reason="NO BOOK: run `make build` first"),
+]
+
+
+def toc_pages() -> list[str]:
+    toc = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
+
+    def walk(entry):
+        if "file" in entry:
+            yield entry["file"]
+        for key in ("parts", "chapters", "sections"):
+            for child in entry.get(key, []):
+                yield from walk(child)
+
+    return [toc["root"], *walk(toc)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+class Page:
+    """A page of the book, opened from file://, that remembers what it asked for and what it complained of."""
+
+    def __init__(self, browser, name, **context):
+        self.outside, self.errors = [], []
+        self.context = browser.new_context(**context)
+        self.context.route("**/*", self._route)
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.goto((HTML / f"{name}.html").as_uri())
+        self.page.wait_for_load_state("load")
+
+    def _route(self, route):
+        if route.request.url.startswith(("file:", "data:", "blob:")):
+            route.continue_()
+        else:
+            self.outside.append(route.request.url)
+            route.abort()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.context.close()
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_no_page_asks_for_anything_outside_or_logs_an_error(browser, name):
+    with Page(browser, name) as opened:
+        opened.page.wait_for_timeout(500)
+        assert opened.outside == [] and opened.errors == []
+        math = opened.page.locator("span.math, div.math").count()
+        if math:
+            opened.page.wait_for_selector("mjx-container", timeout=20_000)
+            assert opened.page.locator("mjx-merror").count() == 0
+
+
+@pytest.mark.parametrize("name", toc_pages())
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_the_screen(browser, name, width):
+    with Page(browser, name, viewport={"width": width, "height": 800}) as opened:
+        opened.page.wait_for_timeout(300)
+        # one pixel for rounding; what is wider must scroll inside itself
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width + 1
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_every_picture_has_a_text_and_every_control_a_label(browser, name):
+    with Page(browser, name) as opened:
+        bare = "els => els.filter(e => !(e.getAttribute('alt') || '').trim()).map(e => e.src)"
+        assert opened.page.eval_on_selector_all("main img", bare) == []
+        unlabelled = "els => els.filter(e => !e.labels.length && !e.ariaLabel).map(e => e.outerHTML)"
+        assert opened.page.eval_on_selector_all("main select, main input[type=range]", unlabelled) == []
+
+
+def test_links_to_the_repository_derive_from_the_one_address():
+    address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    owner = address.removeprefix("https://github.com/")
+    texts = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("book/*.md"), ROOT / "README.md", ROOT / "CITATION.cff"]
+    for path in texts:
+        text = path.read_text(encoding="utf-8")
+        for found in re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", text):
+            assert found.removesuffix(".git") == owner, f"{path.name} names {found}"
+    for notebook in ROOT.glob("notebooks/*.ipynb"):
+        source = "".join(json.loads(notebook.read_text())["cells"][1]["source"])
+        assert f"git+{address}" in source, f"{notebook.name}: the install cell does not use the address"
+
+
+CHAPTER = "book/activation-noise"
+
+
+def explorer(opened, title):
+    root = opened.page.locator(".tl-explorer", has=opened.page.get_by_role("group", name=re.compile(title)))
+    root.wait_for(timeout=10_000)
+    return root
+
+
+def control(root, column):
+    return root.locator(f"[data-control={column}]")
+
+
+def measured(**keys) -> pd.DataFrame:
+    from tutorial_lib.papers.activation_noise.explorers import accuracies
+
+    table = accuracies()
+    for column, value in keys.items():
+        table = table[table[column] == value]
+    return table
+
+
+def drawn_cells(root) -> dict:
+    cells = root.locator("rect.tl-cell").evaluate_all("els => els.map(e => [e.dataset.x, e.dataset.y, e.dataset.value])")
+    return {(float(x), float(y)): float(v) for x, y, v in cells if v != ""}
+
+
+def test_the_heatmap_follows_the_keyboard_and_shows_the_table(browser):
+    with Page(browser, CHAPTER) as opened:
+        root = explorer(opened, "Accuracy over noise at training")
+        table = measured(source="ours (desk)", dataset="cifar-10", distribution="gaussian")
+        expected = {
+            (r.alpha_train, r.alpha_inference): r.accuracy
+            for r in table.itertuples() if r.n == (100 if r.alpha_inference else 1)
+        }  # fmt: skip
+        assert drawn_cells(root) == pytest.approx(expected)
+        slider = control(root, "n")
+        slider.focus()
+        opened.page.keyboard.press("Home")
+        assert slider.get_attribute("aria-valuetext") == "1"
+        expected = {(r.alpha_train, r.alpha_inference): r.accuracy for r in table[table["n"] == 1].itertuples()}
+        assert drawn_cells(root) == pytest.approx(expected)
+        control(root, "alpha_train").focus()
+        opened.page.keyboard.press("Home")
+        control(root, "alpha_inference").focus()
+        opened.page.keyboard.press("Home")
+        told = root.locator(".tl-readout").inner_text()
+        assert f"accuracy {expected[0.0, 0.0]:.1f} %" in told and "Trained at α = 0," in told
+
+
+def test_the_heatmap_switches_to_the_papers_grid_and_other_data(browser):
+    with Page(browser, CHAPTER) as opened:
+        root = explorer(opened, "Accuracy over noise at training")
+        control(root, "source").select_option("paper, Fig. 3")
+        cells = drawn_cells(root)
+        assert len(cells) == 334 and cells[0.0, 0.0] == 20.48
+        assert root.locator("rect.tl-cell").count() == 400  # the other 66 are drawn as empty
+        control(root, "source").select_option("ours (desk)")
+        control(root, "dataset").select_option("digits")
+        control(root, "distribution").select_option("cauchy")
+        table = measured(source="ours (desk)", dataset="digits", distribution="cauchy")
+        expected = {
+            (r.alpha_train, r.alpha_inference): r.accuracy
+            for r in table.itertuples() if r.n == (100 if r.alpha_inference else 1)
+        }  # fmt: skip
+        assert drawn_cells(root) == pytest.approx(expected)
+
+
+def test_the_heatmap_answers_a_touch(browser):
+    with Page(browser, CHAPTER, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True) as opened:
+        root = explorer(opened, "Accuracy over noise at training")
+        root.locator('rect.tl-cell[data-x="0"][data-y="0.1"]').tap()
+        assert "Trained at α = 0, inference at α = 0.1" in root.locator(".tl-readout").inner_text()
+        size = root.locator("svg text").first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
+        scale = root.locator(".tl-figure svg").evaluate("e => e.getBoundingClientRect().width / e.viewBox.baseVal.width")
+        assert size * scale > 10, "text too small to read on a phone"
+
+
+def test_accuracy_over_n_shows_ours_and_the_papers(browser):
+    with Page(browser, CHAPTER) as opened:
+        root = explorer(opened, "Accuracy over the number")
+        control(root, "alpha_train").focus()
+        opened.page.keyboard.press("End")
+        control(root, "alpha_inference").focus()
+        opened.page.keyboard.press("End")
+        chosen = [float(control(root, c).get_attribute("aria-valuetext")) for c in ("alpha_train", "alpha_inference")]
+        assert chosen == [1.5, 1.5]
+        dots = root.locator("circle[data-series]").evaluate_all(
+            "els => els.map(e => [e.dataset.series, Number(e.dataset.x), Number(e.dataset.value)])"
+        )
+        table = measured(dataset="cifar-10", alpha_train=1.5, alpha_inference=1.5)
+        table = table[table["source"] != "paper, Fig. 3"]
+        expected = {(r.source, r.n): r.accuracy for r in table.itertuples()}
+        assert {(s, n): v for s, n, v in dots} == pytest.approx(expected)
+        assert {s for s, *_ in dots} == {"ours (desk)", "paper, Table 2"}
+
+
+def test_densities_follow_distribution_and_parameter(browser):
+    with Page(browser, CHAPTER) as opened:
+        root = explorer(opened, "Densities")
+        path = root.locator("path[data-series='exact density']")
+        before = path.get_attribute("d")
+        control(root, "noise").select_option("cauchy (gamma)")
+        assert "neither a mean nor a variance" in root.locator(".tl-readout").inner_text()
+        middle = path.get_attribute("d")
+        control(root, "value").focus()
+        opened.page.keyboard.press("ArrowLeft")
+        assert len({before, middle, path.get_attribute("d")}) == 3
+
+
+def test_a_redraw_takes_less_than_50_ms(browser):
+    with Page(browser, CHAPTER) as opened:
+        for title in ("Accuracy over noise at training", "Accuracy over the number", "Densities"):
+            root = explorer(opened, title)
+            slowest = root.locator("input[type=range]:enabled, select:enabled").first.evaluate(
+                """input => { const times = [];
+                for (let i = 0; i < 15; i++) { const start = performance.now();
+                  input.dispatchEvent(new Event("input")); times.push(performance.now() - start); }
+                return times.sort((a, b) => a - b)[7]; }"""
+            )
+            assert slowest < 50, f"{title}: {slowest} ms"
+
+
+def test_the_table_is_one_click_away(browser):
+    with Page(browser, CHAPTER) as opened:
+        root = explorer(opened, "Accuracy over noise at training")
+        root.locator("summary").click()
+        rows = root.locator("tbody tr")
+        rows.first.wait_for()
+        assert rows.count() == root.locator("rect.tl-cell[data-value]:not([data-value=''])").count()
+
+
+def test_without_scripts_there_is_a_picture(browser):
+    with Page(browser, CHAPTER, java_script_enabled=False) as opened:
+        pictures = opened.page.locator(".tl-explorer img")
+        assert pictures.count() == 3
+        for k in range(3):
+            assert pictures.nth(k).evaluate("e => e.naturalWidth") > 200 if False else pictures.nth(k).is_visible()
+
+
+def test_dark_mode_keeps_explorers_readable(browser):
+    """Contrast of the explorer's text against what is behind it, by the WCAG formula: at least 4.5 in both modes."""
+    for scheme in ("light", "dark"):
+        with Page(browser, CHAPTER, color_scheme=scheme) as opened:
+            root = explorer(opened, "Accuracy over the number")
+            colours = root.locator(".tl-readout").evaluate(
+                """e => { let back = e, colour;
+                do { colour = getComputedStyle(back).backgroundColor; back = back.parentElement; }
+                while (back && /, 0\\)$|transparent/.test(colour));
+                return [getComputedStyle(e).color, colour]; }"""
+            )
+            assert contrast(*colours) > 4.5, (scheme, colours)
+
+
+def contrast(a: str, b: str) -> float:
+    def luminance(colour):
+        parts = [float(v) / 255 for v in re.findall(r"[\d.]+", colour)[:3]]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(a), luminance(b)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_no_dead_sliders_in_the_static_pages():
+    for page in HTML.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "application/vnd.jupyter.widget-view" not in text and "require.js" not in text, page.name
+
+
+def test_explorers_are_small():
+    from tutorial_lib.papers.activation_noise import explorers
+
+    for make in (explorers.alphas, explorers.samples, explorers.densities):
+        assert len(make().html.encode()) <= 150_000, make.__name__
