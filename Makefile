@@ -27,8 +27,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # Run the notebooks anew and store their outputs, as they are committed.
 notebooks: env
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.store_widget_state=False notebooks/*.ipynb
+	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False \
+	  --NotebookClient.store_widget_state=False notebooks/*.ipynb
 
 # Take the tables of finished runs (RUNS=folder) into the package, with their provenance.
 RUNS ?= runs

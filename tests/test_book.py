@@ -135,7 +135,9 @@ def measured(**keys) -> pd.DataFrame:
 
 
 def drawn_cells(root) -> dict:
-    cells = root.locator("rect.tl-cell").evaluate_all("els => els.map(e => [e.dataset.x, e.dataset.y, e.dataset.value])")
+    cells = root.locator("rect.tl-cell").evaluate_all(
+        "els => els.map(e => [e.dataset.x, e.dataset.y, e.dataset.value])"
+    )
     return {(float(x), float(y)): float(v) for x, y, v in cells if v != ""}
 
 
@@ -186,7 +188,9 @@ def test_the_heatmap_answers_a_touch(browser):
         root.locator('rect.tl-cell[data-x="0"][data-y="0.1"]').tap()
         assert "Trained at α = 0, inference at α = 0.1" in root.locator(".tl-readout").inner_text()
         size = root.locator("svg text").first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
-        scale = root.locator(".tl-figure svg").evaluate("e => e.getBoundingClientRect().width / e.viewBox.baseVal.width")
+        scale = root.locator(".tl-figure svg").evaluate(
+            "e => e.getBoundingClientRect().width / e.viewBox.baseVal.width"
+        )
         assert size * scale > 10, "text too small to read on a phone"
 
 

@@ -76,9 +76,7 @@ def test_accuracy_cell_is_what_the_method_says(tmp_path):
     config = {**wing.ACCURACY.config("smoke"), "folder": "", "device": "cpu"}
     rows = wing.accuracy_cell(config, "gaussian", 0.9, seed=1)
     data = load_data("digits", seed=1, **config["data"])
-    model = train_autoencoders(
-        data.x_train, data.y_train, alpha=0.9, epochs=2, batch_size=16, seed=1, progress=False
-    )
+    model = train_autoencoders(data.x_train, data.y_train, alpha=0.9, epochs=2, batch_size=16, seed=1, progress=False)
     torch.manual_seed(1)
     accuracy, own = accuracy_over_n(model, data.x_test, data.y_test, 0.9, 10)
     for row in rows:
@@ -122,7 +120,17 @@ def test_claims_json(capsys):
 
 
 def test_an_interrupt_exits_130_and_the_same_command_goes_on(tmp_path):
-    command = [sys.executable, "-m", "tutorial_lib", "run", "activation-noise/fig-3", "--seeds", "3", "--out", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "tutorial_lib",
+        "run",
+        "activation-noise/fig-3",
+        "--seeds",
+        "3",
+        "--out",
+        str(tmp_path),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
     store = tmp_path / "activation-noise/fig-3/digits-smoke.sqlite"

@@ -63,7 +63,9 @@ def test_cells_of_a_changed_configuration_are_not_mixed(tmp_path, monkeypatch):
     first = pd.read_csv(toy(tmp_path)["toy/fig-1"])
     monkeypatch.setitem(SWEEP.settings["smoke"]["default"], "scale", 2.0)
     second = pd.read_csv(toy(tmp_path)["toy/fig-1"])
-    assert (second["value"] - second["seed"]).tolist() == pytest.approx((2 * (first["value"] - first["seed"])).tolist(), rel=1e-4)
+    assert (second["value"] - second["seed"]).tolist() == pytest.approx(
+        (2 * (first["value"] - first["seed"])).tolist(), rel=1e-4
+    )
 
 
 def test_settings_of_a_data_set_override_the_default():
@@ -171,7 +173,9 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 
 def _alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else not os.kill(pid, 0)
+        return (
+            Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if Path("/proc").exists() else not os.kill(pid, 0)
+        )
     except (OSError, ProcessLookupError):
         return False
 
@@ -189,9 +193,7 @@ def test_dask_with_a_worker_killed_midway_loses_and_doubles_nothing(tmp_path, mo
         ThreadPoolExecutor(1) as background,
     ):
         pids = [info["pid"] for info in client.run(lambda: {"pid": os.getpid()}).values()]
-        running = background.submit(
-            toy, tmp_path / "dask", budget="desk", executor=client.get_executor(), width=4
-        )
+        running = background.submit(toy, tmp_path / "dask", budget="desk", executor=client.get_executor(), width=4)
         while not marks.exists() or marks.read_text().count("\n") < 4:
             time.sleep(0.01)
         os.kill(pids[0], signal.SIGKILL)
@@ -242,5 +244,5 @@ def test_rows_survive_json_exactly(tmp_path):
     store = Store(tmp_path / "s.sqlite", "config")
     values = [0.1 + 0.2, 1 / 3, 1e-300, 5e22]
     store.add({}, [{"v": v} for v in values], 0.0, None)
-    (rows, *_), = store.finished().values()
+    ((rows, *_),) = store.finished().values()
     assert [r["v"] for r in rows] == values and json.dumps(rows)

@@ -106,9 +106,7 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
 def board(entries: list[dict]) -> pd.DataFrame:
     """The scoreboard as a table for reading: intervals as text, the rest as in `scoreboard`."""
     table = pd.DataFrame(entries)
-    table["interval"] = [
-        f"[{i[0]:.1f}, {i[1]:.1f}]" if i and None not in i else "–" for i in table["interval"]
-    ]
+    table["interval"] = [f"[{i[0]:.1f}, {i[1]:.1f}]" if i and None not in i else "–" for i in table["interval"]]
     return table
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from docutils import nodes
 
-ICON_SCRIPT = re.compile(r'\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>')
+ICON_SCRIPT = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 
 
 def trim_scripts(app, pagename, templatename, context, doctree):
-    """Take out sphinx-thebe (Jupyter Book always adds it; it names a CDN and logs an error), and MathJax without math."""
-    has_math = doctree is not None and next(doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)), None)
+    """Take out sphinx-thebe (always added; it names a CDN and logs an error), and MathJax where there is no math."""
+    has_math = doctree is not None and next(
+        doctree.findall(lambda n: isinstance(n, nodes.math | nodes.math_block)), None
+    )
 
     def wanted(script):
         text = f"{getattr(script, 'filename', script)} {getattr(script, 'attributes', {}).get('body')}".lower()
@@ -18,6 +20,13 @@ def trim_scripts(app, pagename, templatename, context, doctree):
 
     for key in ("script_files", "css_files"):
         context[key] = [script for script in context.get(key, []) if wanted(script)]
+
+
+def launch_notebooks_only(app, pagename, templatename, context, doctree):
+    """Colab opens notebooks, not the text pages: take the launch button off the latter."""
+    if not str(context.get("page_source_suffix")).endswith(".ipynb"):
+        buttons = context.get("header_buttons", [])
+        context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
 
 
 def trim_pages(app, exception):
@@ -30,5 +39,6 @@ def trim_pages(app, exception):
 
 def setup(app):
     app.connect("html-page-context", trim_scripts, priority=900)
+    app.connect("html-page-context", launch_notebooks_only, priority=900)
     app.connect("build-finished", trim_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
