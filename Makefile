@@ -27,8 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # Run the notebooks anew and store their outputs, as they are committed.
 notebooks: env
-	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False \
-	  --NotebookClient.store_widget_state=False notebooks/*.ipynb
+	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
 # Take the tables of finished runs (RUNS=folder) into the package, with their provenance.
 RUNS ?= runs

@@ -14,11 +14,14 @@ from PIL import Image
 _HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explorer:
     """An explorer, shown as HTML by Jupyter, Colab and the book. `html` is complete in itself."""
 
     html: str
+
+    def __repr__(self) -> str:
+        return "Explorer (shown where HTML is)"
 
     def _repr_html_(self) -> str:
         return self.html
