@@ -166,7 +166,7 @@
         if (level !== null && cell > 26) {
           make("text", {
             x: left + cell / 2, y: upper + tall / 2 + size / 3, "text-anchor": "middle", "font-size": size,
-            fill: level > 5 ? "#000" : "#fff", "pointer-events": "none", class: "tl-value",
+            fill: level > 4 ? "#000" : "#fff", "pointer-events": "none", class: "tl-value",
           }, svg, column[spec.value][i].toFixed(cell > 44 ? 1 : 0));
         }
       });
