@@ -106,6 +106,22 @@ def test_none_holding_and_one_contradicted_is_contradicted():
     assert judge(margins)["verdict"] == "contradicted"
 
 
+def test_settings_that_decide_only_together_hold_in_part():
+    """Each setting's interval spans 0, their mean's does not: neither "holds" nor "not seen" would be true to it."""
+    wave = [-2.0, 0.0, 2.0]
+    margins = pd.DataFrame(
+        {
+            "setting": ["a"] * 3 + ["b"] * 3,
+            "seed": [0, 1, 2] * 2,
+            "margin": [1 + w for w in wave] + [1 - w for w in wave],
+        }
+    )
+    found = judge(margins)
+    assert {s["verdict"] for s in found["settings"]} == {"not seen"}
+    assert found["interval"][0] > 0 and found["verdict"] == "holds in part"
+    assert judge(margins.assign(margin=-margins["margin"]))["verdict"] == "contradicted"
+
+
 def test_the_scoreboard_has_every_field_and_is_json():
     entries = scoreboard(claims())
     assert len({e["id"] for e in entries}) == len(claims()) >= 8

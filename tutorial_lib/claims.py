@@ -37,9 +37,10 @@ class Claim:
 def judge(margins: pd.DataFrame) -> dict:
     """Verdict on margins, with the mean margin, its 95% interval over seeds, and the settings one by one.
 
-    A setting `holds` where the interval of its margin lies above 0, is `contradicted` where it lies below, else `not
-    seen`. Over several settings: the common verdict if there is one; `holds in part` if some hold; if none holds,
-    `contradicted` as soon as one is.
+    A setting `holds` where the interval of its margin lies above 0, is `contradicted` where it lies below, else
+    `not seen`. Several settings `hold` if each of them does. Otherwise the claim `holds in part` if some setting
+    holds, or if none alone decides and their mean holds; it is `contradicted` if some setting or the mean is; else it
+    was `not seen`.
 
     >>> judge(pd.DataFrame({"setting": "s", "seed": [0, 1, 2], "margin": [1.0, 1.1, 0.9]}))["verdict"]
     'holds'
@@ -50,19 +51,23 @@ def judge(margins: pd.DataFrame) -> dict:
             low, high = t_interval(group["margin"])
         else:
             low, high = group[["low", "high"]].iloc[0]
-        verdict = "holds" if low > 0 else "contradicted" if high < 0 else "not seen"
+        decided = "holds" if low > 0 else "contradicted" if high < 0 else "not seen"
         settings.append(
-            {"setting": setting, "margin": group["margin"].mean(), "low": low, "high": high, "verdict": verdict}
+            {"setting": setting, "margin": group["margin"].mean(), "low": low, "high": high, "verdict": decided}
         )
-    found = {s["verdict"] for s in settings}
-    mixed = "holds in part" if "holds" in found else "contradicted"
-    verdict = found.pop() if len(found) == 1 else mixed
     measured = sum(s["margin"] for s in settings) / len(settings)
     if "seed" in margins:
         interval = t_interval(margins.groupby("seed")["margin"].mean())
     else:  # independent settings
         half = math.sqrt(sum(((s["high"] - s["low"]) / 2) ** 2 for s in settings)) / len(settings)
         interval = (measured - half, measured + half)
+    found = {s["verdict"] for s in settings}
+    if found == {"holds"}:
+        verdict = "holds"
+    elif "holds" in found or interval[0] > 0:
+        verdict = "holds in part"
+    else:
+        verdict = "contradicted" if "contradicted" in found or interval[1] < 0 else "not seen"
     return {"measured": measured, "interval": list(interval), "verdict": verdict, "settings": settings}
 
 
