@@ -93,7 +93,10 @@ def test_no_page_is_wider_than_the_screen(browser, name, width):
 @pytest.mark.parametrize("name", toc_pages())
 def test_every_picture_has_a_text_and_every_control_a_label(browser, name):
     with Page(browser, name) as opened:
-        bare = "els => els.filter(e => !(e.getAttribute('alt') || '').trim()).map(e => e.src)"
+        # Sphinx fills a missing text with the file's name, which tells nobody anything
+        bare = (
+            "els => els.filter(e => !/[a-z]+ [a-z]+ /.test(e.getAttribute('alt') || '')).map(e => e.src.slice(0, 99))"
+        )
         assert opened.page.eval_on_selector_all("main img", bare) == []
         unlabelled = "els => els.filter(e => !e.labels.length && !e.ariaLabel).map(e => e.outerHTML)"
         assert opened.page.eval_on_selector_all("main select, main input[type=range]", unlabelled) == []
@@ -253,7 +256,7 @@ def test_without_scripts_there_is_a_picture(browser):
         pictures = opened.page.locator(".tl-explorer img")
         assert pictures.count() == 3
         for k in range(3):
-            assert pictures.nth(k).evaluate("e => e.naturalWidth") > 200 if False else pictures.nth(k).is_visible()
+            assert pictures.nth(k).is_visible() and pictures.nth(k).bounding_box()["width"] > 200
 
 
 def test_dark_mode_keeps_explorers_readable(browser):

@@ -108,11 +108,28 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
     return [_plain(entry) for entry in entries]
 
 
-def board(entries: list[dict]) -> pd.DataFrame:
-    """The scoreboard as a table for reading: intervals as text, the rest as in `scoreboard`."""
-    table = pd.DataFrame(entries)
-    table["interval"] = [f"[{i[0]:.1f}, {i[1]:.1f}]" if i and None not in i else "–" for i in table["interval"]]
-    return table
+_COLOURS = {"holds": "#009E73", "holds in part": "#E69F00", "not seen": "#999999", "contradicted": "#D55E00"}
+
+
+def board(entries: list[dict]):
+    """Entries of the scoreboard as a table for reading (a pandas Styler): a row a claim, a column a measured table.
+
+    A cell says the verdict, the mean margin, and its 95% interval; its left edge has the verdict's colour.
+    """
+    rows = {}
+    for e in entries:
+        reported = "–" if e["reported"] is None else f"{e['reported']:.1f}"
+        row = rows.setdefault(e["id"], {"claim": f"{e['claim']} ({e['item']})", "unit": e["unit"], "paper": reported})
+        low, high = ("–" if v is None else f"{v:.1f}" for v in e["interval"] or (None, None))
+        measured = "" if e["measured"] is None else f": {e['measured']:.1f} [{low}, {high}]"
+        row[f"{e['dataset']} ({e['budget']}, {e['seeds']} seeds)"] = e["verdict"] + measured
+
+    def edge(text):
+        verdict = str(text).split(":")[0]
+        return f"border-left: 6px solid {_COLOURS[verdict]}" if verdict in _COLOURS else ""
+
+    cells = [{"selector": "th, td", "props": "text-align: left; vertical-align: top; padding: .35em .7em"}]
+    return pd.DataFrame(rows.values()).fillna("").style.hide().map(edge).set_table_styles(cells)
 
 
 def _plain(value):

@@ -90,10 +90,10 @@ ACCURACY = Sweep(
             "digits": {
                 "data": {"size": 8, "train": None, "test": 100}, "epochs": 50,
                 "alpha_train": {
-                    "gaussian": EIGHT,
-                    **{name: [0.5, 0.9] for name in DISTRIBUTIONS if name != "gaussian"},
+                    "gaussian": [0.0, 0.3, 0.5, 0.9, 1.5],
+                    **{name: [0.9] for name in DISTRIBUTIONS if name != "gaussian"},
                 },
-                "alpha_inference": EIGHT,
+                "alpha_inference": [0.0, 0.1, 0.3, 0.5, 0.9, 1.5],
             },
             "cifar-10": {
                 "data": {"size": 32, "train": 10000, "test": 128}, "epochs": 15, "alpha_inference": EIGHT,
