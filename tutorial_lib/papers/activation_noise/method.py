@@ -45,6 +45,7 @@ def train_autoencoders(
     alpha: float,
     distribution: str = "gaussian",
     where="hidden",
+    loss: str = "mse",
     widths=(30, 73, 100),
     epochs: int = 100,
     batch_size: int = 256,
@@ -57,9 +58,12 @@ def train_autoencoders(
     `x` [N, C, H, W] in [0, 1], `y` [N] labels 0 … K-1. `alpha` scales the activation noise in training; at inference
     it starts out the same (balanced). `where` says which activations are noisy: the paper's "each neuron of each layer"
     leaves open whether the output is meant; "hidden" leaves it clean, "all" makes it noisy too. The remaining
-    defaults are the paper's: Adam at 0.001, batches of 256 (here: of each class), 100 epochs, mean squared error.
+    defaults are the paper's: Adam at 0.001, batches of 256 (here: of each class), 100 epochs, and the mean squared error
+    as `loss`; "bce" is the binary cross-entropy that section 4.1 mentions. Energies are squared errors in any case.
     Returns the K networks in evaluation mode.
     """
+    if loss not in _LOSSES:
+        raise ValueError(f"loss = {loss!r}: expected one of {', '.join(_LOSSES)}")
     torch.manual_seed(seed)
     classes = int(y.max()) + 1
     networks = [autoencoder(x.shape[1], widths) for _ in range(classes)]
@@ -67,16 +71,19 @@ def train_autoencoders(
         inject(network, ActivationNoise(distribution, alpha), where)
     model = PerClass(networks).to(x.device)
     images = by_class(x, y, classes)
+
+    def sum_over_classes(output, target):
+        # eq. (6): averaged over images and pixels, so that each class's weights see the mean of their own error
+        return _LOSSES[loss](output, target) * classes
+
     fit(
-        model, images, images, loss=_sum_of_class_errors, epochs=epochs, batch_size=batch_size,
+        model, images, images, loss=sum_over_classes, epochs=epochs, batch_size=batch_size,
         lr=lr, seed=seed, **fit_options,
     )  # fmt: skip
     return model
 
 
-def _sum_of_class_errors(output: Tensor, target: Tensor) -> Tensor:
-    """Eq. (6): summed over classes, averaged over images and pixels, so that each class's Adam sees its own MSE."""
-    return nn.functional.mse_loss(output, target) * output.shape[1]
+_LOSSES = {"mse": nn.functional.mse_loss, "bce": nn.functional.binary_cross_entropy}
 
 
 @torch.inference_mode()
