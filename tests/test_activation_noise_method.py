@@ -348,3 +348,18 @@ def test_autoencoder_needs_multiples_of_eight(size, code, back):
     output = network(x)
     assert output.shape == (2, 1, *back)
     assert output.min() >= 0 and output.max() <= 1
+
+
+def test_cross_entropy_trains_where_squared_error_stands_still():
+    """Nearly black images: with "bce" the networks beat an all-black answer; an unknown loss is refused."""
+    draw = torch.Generator().manual_seed(0)
+    y = torch.arange(64) % 2
+    x = torch.zeros(64, 1, 8, 8)
+    x[y == 0, :, 3, :], x[y == 1, :, :, 4] = 1.0, 1.0  # a bar across, a bar down
+    x *= 0.8 + 0.2 * torch.rand(x.shape, generator=draw)
+    options = {"alpha": 0.0, "widths": (4, 8), "epochs": 40, "batch_size": 8, "lr": 3e-3, "progress": False}
+    model = train_autoencoders(x, y, loss="bce", **options)
+    own = energies(model, x, 1)[0].gather(1, y[:, None])
+    assert own.mean() < 0.5 * x.square().sum((1, 2, 3)).mean()
+    with pytest.raises(ValueError, match="loss = 'hinge': expected one of mse, bce"):
+        train_autoencoders(x, y, loss="hinge", **options)

@@ -58,8 +58,8 @@ def train_autoencoders(
     `x` [N, C, H, W] in [0, 1], `y` [N] labels 0 … K-1. `alpha` scales the activation noise in training; at inference
     it starts out the same (balanced). `where` says which activations are noisy: the paper's "each neuron of each layer"
     leaves open whether the output is meant; "hidden" leaves it clean, "all" makes it noisy too. The remaining
-    defaults are the paper's: Adam at 0.001, batches of 256 (here: of each class), 100 epochs, and the mean squared error
-    as `loss`; "bce" is the binary cross-entropy that section 4.1 mentions. Energies are squared errors in any case.
+    defaults are the paper's: Adam at 0.001, batches of 256 (here: of each class), 100 epochs, and as `loss` the mean
+    squared error; "bce" is the binary cross-entropy that section 4.1 mentions. Energies are squared errors either way.
     Returns the K networks in evaluation mode.
     """
     if loss not in _LOSSES:
