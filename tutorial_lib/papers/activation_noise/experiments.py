@@ -88,15 +88,14 @@ ACCURACY = Sweep(
                 "seeds": 3, "data": {"size": 32, "train": 4000, "test": 100}, "epochs": 20, "batch_size": 32,
                 "alpha_train": {"gaussian": [0.0, 0.5, 0.9, 1.5]}, "alpha_inference": [0.0, 0.5, 0.9, 1.5], "n": 100,
             },
+            # with the squared error, training is slow on gray images and stands still where they are mostly black
             "digits": {
-                "data": {"size": 8, "train": None, "test": 100}, "epochs": 50,
+                "data": {"size": 8, "train": None, "test": 100}, "epochs": 50, "loss": "bce",
                 "alpha_train": {
-                    "gaussian": [0.0, 0.3, 0.5, 0.9, 1.5],
+                    "gaussian": [0.0, 0.5, 0.9, 1.5],
                     **{name: [0.9] for name in DISTRIBUTIONS if name != "gaussian"},
                 },
-                "alpha_inference": [0.0, 0.1, 0.3, 0.5, 0.9, 1.5],
             },
-            # with the squared error, the sigmoid saturates on MNIST's black pixels and training stands still
             "mnist": {"epochs": 10, "batch_size": 16, "loss": "bce", "n": 30},
             "cifar-10": {
                 "data": {"size": 32, "train": 10000, "test": 128}, "epochs": 15, "alpha_inference": EIGHT,
