@@ -165,7 +165,8 @@ CLAIMS = [
         "poorest performances even worse than (0.0, 0.0)", difference([(NOISE_FREE, pair) for pair in TEST_HEAVY]),
     ),
     _measured(
-        "growth-with-n", "Figure 7, Table 2", "Accuracy grows with n for balanced noise (n = 1 to 100, or our largest n below)",
+        "growth-with-n", "Figure 7, Table 2",
+        "Accuracy grows with n for balanced noise (n = 1 to 100, or our largest n below)",
         "the accuracy rises almost logarithmically as the number of samples increases", growth,
     ),
     _measured(
