@@ -128,7 +128,10 @@ def board(entries: list[dict]):
         verdict = str(text).split(":")[0]
         return f"border-left: 6px solid {_COLOURS[verdict]}" if verdict in _COLOURS else ""
 
-    cells = [{"selector": "th, td", "props": "text-align: left; vertical-align: top; padding: .35em .7em"}]
+    cells = [
+        {"selector": "th, td", "props": "text-align: left; vertical-align: top; padding: .35em .7em"},
+        {"selector": "td:first-child", "props": "min-width: 14em"},
+    ]
     return pd.DataFrame(rows.values()).fillna("").style.hide().map(edge).set_table_styles(cells)
 
 
