@@ -292,7 +292,7 @@ def t_interval(values, level: float = 0.95) -> tuple[float, float]:
     if n < 2:
         return -math.inf, math.inf
     deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    half = t.ppf((1 + level) / 2, n - 1) * deviation / math.sqrt(n)
+    half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
     return mean - half, mean + half
 
 
