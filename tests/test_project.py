@@ -76,7 +76,9 @@ def test_some_notebook_cells_are_checked():
     assert "scoreboard" in checked
 
 
-LAYERS = ["noise", "data", "inject", "models", "train", "sweep", "claims", "explore", "papers", "__main__"]
+LAYERS = [
+    "noise", "data", "inject", "models", "train", "measure", "draw", "sweep", "claims", "explore", "papers", "__main__",
+]  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:

@@ -2,7 +2,7 @@
 
 from .data import Data, DataError, load_data
 from .inject import inject, injected, remove, set_noise
-from .models import PerClass, autoencoder
+from .models import PerClass, autoencoder, convnet, mlp
 from .noise import DISTRIBUTIONS, ActivationNoise, sample
 from .train import evaluate, fit
 
@@ -15,11 +15,13 @@ __all__ = [
     "DataError",
     "PerClass",
     "autoencoder",
+    "convnet",
     "evaluate",
     "fit",
     "inject",
     "injected",
     "load_data",
+    "mlp",
     "remove",
     "sample",
     "set_noise",

@@ -15,9 +15,16 @@ TORCHVISION = {
     "usps": "USPS",
     "cifar-10": "CIFAR10",
     "cifar-100": "CIFAR100",
+    "svhn": "SVHN",
 }
 SLIMS = {"cifar-20": ("cifar-100", 20)}
-NAMES = ("digits", *TORCHVISION, *SLIMS)
+TABLES = ("diabetes", "boston")
+NAMES = ("digits", *TORCHVISION, *SLIMS, *TABLES)
+BOSTON = (
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/boston_housing.npz",
+    "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
+)
+"""Where Keras keeps the Boston house prices, and the file's SHA-256."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
@@ -27,7 +34,10 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Data:
-    """Images [N, C, H, W] as float32 in [0, 1] and labels [N] as int64, all on one device, with their origin."""
+    """Images [N, C, H, W] as float32 in [0, 1] and labels [N] as int64, all on one device, with their origin.
+
+    For regression: features [N, F] and targets [N, 1] as float32, each with mean 0 and deviation 1 in the training part.
+    """
 
     x_train: Tensor
     y_train: Tensor
@@ -52,20 +62,27 @@ def load_data(
     """Load a data set onto `device`, resized to `size` x `size` pixels if given.
 
     `name` is ``digits`` (scikit-learn's 1,797 8x8 digits, always there), ``mnist``, ``fashion-mnist``, ``usps``,
-    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), or a path: of an ``.npz`` file with
+    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``; for regression ``diabetes``
+    (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn removed the set
+    because one of its columns was made from race on the assumption that segregation raises prices); or a path: of an ``.npz`` file with
     ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8 or floats in [0, 1]), or of a folder
     with one subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is
     held out). A named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which
     downloads into `folder` what it misses and verifies checksums.
 
-    `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed`. Raises `DataError`.
+    `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed` (of a regression set:
+    that many rows). Raises `DataError`.
 
     >>> data = load_data("digits", train=100)
     >>> data.x_train.shape, data.x_test.shape
     (torch.Size([100, 1, 8, 8]), torch.Size([360, 1, 8, 8]))
     """
     folder, path = Path(folder), Path(name)
-    if name in NAMES:
+    if name in TABLES:
+        if size is not None:
+            raise DataError(f"size = {size}: {name} has no images; leave size out")
+        arrays, source = _diabetes() if name == "diabetes" else _boston(folder)
+    elif name in NAMES:
         base, classes = SLIMS.get(name, (name, None)) if not (folder / f"{name}.npz").exists() else (name, None)
         arrays, source = _named(base, folder)
         if classes:
@@ -85,6 +102,10 @@ def load_data(
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     x_train, y_train = _subset(arrays[0], arrays[1], train, seed, "training")
     x_test, y_test = _subset(arrays[2], arrays[3], test, seed, "test")
+    if name in TABLES:
+        features, targets = _standardised(x_train, x_test), _standardised(y_train[:, None], y_test[:, None])
+        parts = [torch.tensor(a, dtype=torch.float32, device=device) for a in (*features, *targets)]
+        return Data(parts[0], parts[2], parts[1], parts[3], name, source, digest.hexdigest())
     return Data(
         _images(x_train, size, device), torch.tensor(y_train.astype(np.int64), device=device),
         _images(x_test, size, device), torch.tensor(y_test.astype(np.int64), device=device),
@@ -108,20 +129,56 @@ def _named(name: str, folder: Path):
     return _torchvision(name, folder), f"torchvision.datasets.{TORCHVISION[name]}"
 
 
+def _diabetes():
+    from sklearn.datasets import load_diabetes
+    from sklearn.model_selection import train_test_split
+
+    x_train, x_test, y_train, y_test = train_test_split(*load_diabetes(return_X_y=True), test_size=110, random_state=0)
+    return [x_train, y_train, x_test, y_test], "scikit-learn's load_diabetes, 110 rows held out"
+
+
+def _boston(folder: Path):
+    from sklearn.model_selection import train_test_split
+
+    url, expected = BOSTON
+    file = folder / url.rpartition("/")[2]
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), hash_prefix=expected, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"boston: could not download {url} ({error}). Run again with a network, put the file {file.name} into "
+                f"{str(folder)!r} yourself, or take the embedded set diabetes"
+            ) from error
+    if hashlib.sha256(file.read_bytes()).hexdigest() != expected:
+        raise DataError(f"boston: {file.name} is not the expected file (its SHA-256 differs): delete it and run again")
+    with np.load(file, allow_pickle=False) as content:
+        x_train, x_test, y_train, y_test = train_test_split(content["x"], content["y"], test_size=102, random_state=0)
+    return [x_train, y_train, x_test, y_test], f"Keras's {file.name}, 102 rows held out"
+
+
+def _standardised(train: np.ndarray, test: np.ndarray):
+    """Both, shifted and scaled so that the training part's columns have mean 0 and deviation 1 (a constant one stays 0)."""
+    mean, deviation = train.mean(0), train.std(0)
+    deviation = np.where(deviation > 0, deviation, 1)
+    return (train - mean) / deviation, (test - mean) / deviation
+
+
 def _torchvision(name: str, folder: Path):
     from ._torchvision import torchvision
 
+    splits = [{"split": part} if name == "svhn" else {"train": part == "train"} for part in ("train", "test")]
     try:
-        parts = [
-            getattr(torchvision.datasets, TORCHVISION[name])(folder, train=train, download=True)
-            for train in (True, False)
-        ]
+        parts = [getattr(torchvision.datasets, TORCHVISION[name])(folder, download=True, **s) for s in splits]
     except Exception as error:  # torchvision raises many kinds: OSError, RuntimeError, URLError, struct.error, …
         raise DataError(
             f"{name}: torchvision could neither read it in {str(folder)!r} nor download it ({error}). Delete broken "
             f"files there and run again with a network, or put a file {name}.npz with x_train, y_train, x_test, "
             "y_test there"
         ) from error
+    if name == "svhn":
+        return [a for part in parts for a in (part.data.transpose(0, 2, 3, 1), part.labels.astype(np.int64))]
     return [np.asarray(a) for part in parts for a in (part.data, part.targets)]
 
 
@@ -207,6 +264,8 @@ def _subset(x: np.ndarray, y: np.ndarray, count: int | None, seed: int, part: st
     if not 1 <= count <= len(x):
         raise DataError(f"{count} {part} images asked for, the data set has {len(x)}: ask for 1 to {len(x)}")
     order = np.random.default_rng(seed).permutation(len(x))
+    if not np.issubdtype(y.dtype, np.integer):
+        return x[np.sort(order[:count])], y[np.sort(order[:count])]
     # the rank of every image within its class, in that order; taking the lowest ranks first balances the classes
     rank = np.empty(len(x), dtype=int)
     for label in np.unique(y):

@@ -35,6 +35,49 @@ def autoencoder(channels: int = 3, widths=(30, 73, 100)) -> nn.Sequential:
     ).to(memory_format=torch.channels_last)
 
 
+def mlp(inputs: int, outputs: int, widths=(512, 512), activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """The multi-layer perceptron of "Explicit Regularisation in Gaussian Noise Injections", App. H: two layers of 512.
+
+    Input [B, ...] of `inputs` numbers, output [B, `outputs`] (logits, or the regressed values). Its modules are ``data``
+    (flattens), ``linear1``, ``act1``, ..., and a last linear layer.
+
+    >>> mlp(64, 10, (32, 32))(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+    sizes = [inputs, *widths]
+    layers = OrderedDict(data=nn.Flatten())
+    for i, (a, b) in enumerate(pairwise(sizes), start=1):
+        layers[f"linear{i}"], layers[f"act{i}"] = nn.Linear(a, b), activation()
+    layers[f"linear{len(sizes)}"] = nn.Linear(sizes[-1], outputs)
+    return nn.Sequential(layers)
+
+
+def convnet(channels: int, size: int, outputs: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """The convolutional network of "Explicit Regularisation in Gaussian Noise Injections", App. H.
+
+    32 and 128 filters, 4x4, stride 2, no padding, and a dense output. Input [B, `channels`, `size`, `size`], output
+    [B, `outputs`]. Its modules are ``data`` (passes on), ``conv1``, ``act1``, ``conv2``, ``act2``, ``flatten``,
+    ``linear3``. Raises `ValueError` where the image is too small for two such convolutions.
+
+    >>> convnet(3, 32, 10)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+    last = ((size - 4) // 2 + 1 - 4) // 2 + 1
+    if last < 1:
+        raise ValueError(f"images of {size} pixels are too small for two 4x4 convolutions of stride 2: give 10 or more")
+    return nn.Sequential(
+        OrderedDict(
+            data=nn.Identity(),
+            conv1=nn.Conv2d(channels, 32, 4, stride=2),
+            act1=activation(),
+            conv2=nn.Conv2d(32, 128, 4, stride=2),
+            act2=activation(),
+            flatten=nn.Flatten(),
+            linear3=nn.Linear(128 * last**2, outputs),
+        )
+    )
+
+
 class PerClass(nn.Module):
     """K networks side by side, one a class, trained and run together.
 

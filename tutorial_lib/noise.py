@@ -137,20 +137,24 @@ class ActivationNoise(nn.Module):
     `alpha` acts in training mode (``module.train()``), `alpha_inference` in evaluation mode
     (``module.eval()``; by default the same α, the paper's *balanced* noise). Both, and `enabled`, are
     plain attributes and may be changed at any time. Every element of the input gets its own draw, unless
-    `common` is true: then one draw serves the whole batch (common random numbers across images).
+    `common` is true: then one draw serves the whole batch (common random numbers across images). With
+    `multiplicative` the noise scales with the signal: t = s + α s z̄ (explicit regularisation, eq. 5).
 
     >>> layer = ActivationNoise("gaussian", alpha=0.5, alpha_inference=0.0).eval()
     >>> layer(torch.ones(3))
     tensor([1., 1., 1.])
     """
 
-    def __init__(self, distribution="gaussian", alpha=1.0, alpha_inference=None, common=False, **parameters):
+    def __init__(
+        self, distribution="gaussian", alpha=1.0, alpha_inference=None, common=False, multiplicative=False, **parameters
+    ):
         super().__init__()
         self.distribution = distribution
         self.parameters_of_noise = check_parameters(distribution, parameters)
         self.alpha = check_alpha(alpha)
         self.alpha_inference = check_alpha(alpha if alpha_inference is None else alpha_inference)
         self.common = common
+        self.multiplicative = multiplicative
         self.enabled = True
 
     def forward(self, s: Tensor) -> Tensor:
@@ -161,7 +165,8 @@ class ActivationNoise(nn.Module):
         z = sample(  # drawn flat, then laid out as s is: drawing into channels_last is twice as slow
             self.distribution, like.numel(), device=s.device, dtype=s.dtype, **self.parameters_of_noise
         )
-        return torch.add(s, z.as_strided(like.shape, like.stride()), alpha=alpha)
+        z = z.as_strided(like.shape, like.stride())
+        return torch.addcmul(s, s, z, value=alpha) if self.multiplicative else torch.add(s, z, alpha=alpha)
 
     def extra_repr(self) -> str:
         return f"{self.distribution}, α={self.alpha} training, α={self.alpha_inference} inference"

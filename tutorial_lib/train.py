@@ -17,6 +17,7 @@ def fit(
     loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
     optimizer: Callable = torch.optim.Adam,
     lr: float = 1e-3,
+    penalty: Callable[[nn.Module, Tensor], Tensor] | None = None,
     seed: int = 0,
     stop_at: float | None = None,
     callback: Callable[[int, float], None] | None = None,
@@ -27,7 +28,8 @@ def fit(
     """Train `model` in place on inputs `x` [N, ...] and targets `y` [N, ...]; return the mean loss of each epoch.
 
     Everything stays on the device of `x`: a batch is an indexing, there is no data loader. `optimizer` is called
-    with the parameters and ``lr=lr`` (bind further settings with `functools.partial`). `stop_at` ends training after
+    with the parameters and ``lr=lr`` (bind further settings with `functools.partial`). ``penalty(model, inputs)``, a
+    number, is added to the loss of each batch. `stop_at` ends training after
     the first epoch whose training accuracy, in percent, counted on the batches as they passed, reaches it; `y` must
     then hold class labels. ``callback(epoch, mean_loss)`` runs after each epoch, from 1. `autocast` computes in
     bfloat16 where that is safe; `compile` hands the model to ``torch.compile``. The same seed gives the same numbers
@@ -55,6 +57,8 @@ def fit(
             with torch.autocast(x.device.type, torch.bfloat16) if autocast else contextlib.nullcontext():
                 output = forward(x[batch])
                 value = loss(output, y[batch])
+                if penalty is not None:
+                    value = value + penalty(model, x[batch])
             optimiser.zero_grad()
             value.backward()
             optimiser.step()

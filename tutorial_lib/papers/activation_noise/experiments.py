@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 
 from ...data import load_data
+from ...draw import OKABE_ITO, mean_and_sem, seeds_of
 from ...noise import DISTRIBUTIONS, density, sample
 from ...sweep import Experiment, Sweep
 from . import reported
@@ -175,12 +176,6 @@ def of_table_pairs(table: pd.DataFrame) -> pd.DataFrame:
     return table[pairs.isin(TABLE_PAIRS) & (table["distribution"] == "gaussian")]
 
 
-def mean_and_sem(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Mean accuracy over seeds, its standard error (NaN for one seed), and the number of seeds."""
-    groups = table.groupby(by)["accuracy"]
-    return groups.agg(accuracy="mean", sem="sem", seeds="size").reset_index()
-
-
 def _heatmap(axis, table: pd.DataFrame, title: str) -> None:
     import seaborn as sns
     from matplotlib.patches import Rectangle
@@ -202,11 +197,11 @@ def draw_alphas(table: pd.DataFrame, dataset: str):
     from matplotlib.figure import Figure
 
     ours = at_largest_n(table[table["distribution"] == "gaussian"])
-    n, seeds = ours["n"].max(), ours["seed"].nunique()
+    n = ours["n"].max()
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    means = mean_and_sem(ours, ["alpha_train", "alpha_inference"])
-    _heatmap(left, means, f"ours: {dataset}, n = {n}, {seeds} seed{'s' * (seeds > 1)}")
+    means = mean_and_sem(ours, ["alpha_train", "alpha_inference"], "accuracy")
+    _heatmap(left, means, f"ours: {dataset}, n = {n}, {seeds_of(ours)}")
     _heatmap(right, reported.fig_3(), "paper: cifar-10, n = 1000 (hatched: not legible)")
     return figure
 
@@ -216,12 +211,11 @@ def draw_samples(table: pd.DataFrame, dataset: str):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.8), layout="constrained")
-    seeds = table["seed"].nunique()
-    ours = mean_and_sem(table, ["alpha_train", "alpha_inference", "n"])
+    ours = mean_and_sem(table, ["alpha_train", "alpha_inference", "n"], "accuracy")
     paper = reported.table_2().query("dataset == 'cifar-10'")
     for axis, data, title in zip(
         figure.subplots(1, 2, sharey=True), (ours, paper),
-        (f"ours: {dataset}, {seeds} seed{'s' * (seeds > 1)}", "paper: cifar-10, 10 seeds (Table 2)"), strict=True,
+        (f"ours: {dataset}, {seeds_of(table)}", "paper: cifar-10, 10 seeds (Table 2)"), strict=True,
     ):  # fmt: skip
         noisy = data[data["alpha_inference"] > 0]
         for i, ((train, test), line) in enumerate(noisy.groupby(["alpha_train", "alpha_inference"])):
@@ -230,10 +224,6 @@ def draw_samples(table: pd.DataFrame, dataset: str):
         axis.set(xscale="log", xlabel="number of noise samples n", ylabel="accuracy (%)", title=title)
     axis.legend(title="(α training,\n α inference)", bbox_to_anchor=(1.02, 1), loc="upper left")
     return figure
-
-
-OKABE_ITO = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#999999"]
-"""Eight colours that colour-blind readers can tell apart."""
 
 
 def draw_table_1(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -254,7 +244,7 @@ def _beside(table: pd.DataFrame, label: str, paper: pd.DataFrame, keys: list[str
             lambda r: f"{r['accuracy']:.2f}" + (f" ± {r['sem']:.2f}" if r["sem"] == r["sem"] else ""), axis=1
         )
 
-    columns = {label: text(mean_and_sem(table, keys))}
+    columns = {label: text(mean_and_sem(table, keys, "accuracy"))}
     for name, part in paper.groupby("dataset", sort=False):
         columns[f"paper: {name}"] = text(part)
     return pd.DataFrame(columns).sort_index().fillna("")
