@@ -36,7 +36,7 @@ class DataError(ValueError):
 class Data:
     """Images [N, C, H, W] as float32 in [0, 1] and labels [N] as int64, all on one device, with their origin.
 
-    For regression: features [N, F] and targets [N, 1] as float32, each with mean 0 and deviation 1 in the training part.
+    For regression: features [N, F] and targets [N, 1] as float32, of mean 0 and deviation 1 in the training part.
     """
 
     x_train: Tensor
@@ -62,10 +62,10 @@ def load_data(
     """Load a data set onto `device`, resized to `size` x `size` pixels if given.
 
     `name` is ``digits`` (scikit-learn's 1,797 8x8 digits, always there), ``mnist``, ``fashion-mnist``, ``usps``,
-    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``; for regression ``diabetes``
-    (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn removed the set
-    because one of its columns was made from race on the assumption that segregation raises prices); or a path: of an ``.npz`` file with
-    ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8 or floats in [0, 1]), or of a folder
+    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``; for regression
+    ``diabetes`` (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn
+    removed the set because one of its columns was made from race on the assumption that segregation raises prices);
+    or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8 or floats in [0, 1]), or of a folder
     with one subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is
     held out). A named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which
     downloads into `folder` what it misses and verifies checksums.
@@ -159,7 +159,7 @@ def _boston(folder: Path):
 
 
 def _standardised(train: np.ndarray, test: np.ndarray):
-    """Both, shifted and scaled so that the training part's columns have mean 0 and deviation 1 (a constant one stays 0)."""
+    """Both, scaled so that the training part's columns have mean 0 and deviation 1 (a constant one: 0)."""
     mean, deviation = train.mean(0), train.std(0)
     deviation = np.where(deviation > 0, deviation, 1)
     return (train - mean) / deviation, (test - mean) / deviation

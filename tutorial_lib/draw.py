@@ -7,7 +7,7 @@ OKABE_ITO = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "
 
 
 def mean_and_sem(table: pd.DataFrame, by: list[str], value: str = "value") -> pd.DataFrame:
-    """Mean of the column `value` over seeds, its standard error as ``sem`` (NaN for one seed), and the number of seeds."""
+    """Mean of the column `value` over seeds, its standard error ``sem`` (NaN for one seed), the number of seeds."""
     groups = table.groupby(by, dropna=False)[value]
     return groups.agg(**{value: "mean"}, sem="sem", seeds="size").reset_index()
 

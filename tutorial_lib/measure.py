@@ -12,8 +12,8 @@ from .noise import check_alpha
 def jacobians(model: nn.Module, x: Tensor, layers: list[str]) -> list[Tensor]:
     """The Jacobians J_k = ∂ output / ∂ h_k of every sample, h_k the outputs of the modules named in `layers`.
 
-    "Explicit Regularisation in Gaussian Noise Injections", section 3. `x` is [B, ...], the model's output [B, C]; returns
-    for each layer [B, C, N_k]. One batched vector-Jacobian pass serves all layers.
+    "Explicit Regularisation in Gaussian Noise Injections", section 3. `x` is [B, ...], the model's output [B, C];
+    returns for each layer [B, C, N_k]. One batched vector-Jacobian pass serves all layers.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
     >>> torch.equal(jacobians(net, torch.ones(3, 2), ["0"])[0][0], net[1].weight)
@@ -136,7 +136,7 @@ def hessian_trace(
 
 
 def spectrum(values: Tensor) -> Tensor:
-    """Amplitudes of the frequencies 0 … N/2 of values [..., N] at z = 0, 1/N, …, (N-1)/N, by the discrete Fourier transform.
+    """Amplitudes of the frequencies 0 … N/2 of values [..., N] at z = 0, 1/N, …, (N-1)/N (discrete Fourier transform).
 
     A sine sin(2πkz + φ) has amplitude 1 at k (0 < k < N/2) and 0 elsewhere.
 
@@ -155,8 +155,8 @@ def spectrum(values: Tensor) -> Tensor:
 def corrupt(x: Tensor, sigma: float, seed: int = 0) -> Tensor:
     """`x` [N, ...] with Gaussian noise of deviation `sigma` added to every element, not clipped.
 
-    The accuracy of a network on ``corrupt(x, sigma)`` over `sigma` is its sensitivity curve ("Explicit Regularisation in
-    Gaussian Noise Injections", Fig. 3(a)). The same `seed` gives the same noise up to its scale.
+    The accuracy of a network on ``corrupt(x, sigma)`` over `sigma` is its sensitivity curve ("Explicit Regularisation
+    in Gaussian Noise Injections", Fig. 3(a)). The same `seed` gives the same noise up to its scale.
     """
     generator = torch.Generator(x.device).manual_seed(seed)
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)

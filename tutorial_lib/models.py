@@ -38,8 +38,8 @@ def autoencoder(channels: int = 3, widths=(30, 73, 100)) -> nn.Sequential:
 def mlp(inputs: int, outputs: int, widths=(512, 512), activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """The multi-layer perceptron of "Explicit Regularisation in Gaussian Noise Injections", App. H: two layers of 512.
 
-    Input [B, ...] of `inputs` numbers, output [B, `outputs`] (logits, or the regressed values). Its modules are ``data``
-    (flattens), ``linear1``, ``act1``, ..., and a last linear layer.
+    Input [B, ...] of `inputs` numbers, output [B, `outputs`] (logits, or the regressed values). Its modules are
+    ``data`` (flattens), ``linear1``, ``act1``, ..., and a last linear layer.
 
     >>> mlp(64, 10, (32, 32))(torch.zeros(2, 1, 8, 8)).shape
     torch.Size([2, 10])
