@@ -52,7 +52,7 @@ def _list(options) -> int:
             "item": experiment.item,
             "title": experiment.title,
             "paper_settings": experiment.paper_settings,
-            "budgets": {b: len(experiment.sweep.cells(experiment.sweep.config(b))) for b in BUDGETS},
+            "budgets": {b: len(experiment.sweep.cells(experiment.config(b))) for b in BUDGETS},
             "results": [{k: t[k] for k in ("dataset", "budget", "rows")} for t in shipped(experiment.name)],
         }
         for experiment in experiments().values()

@@ -34,6 +34,12 @@ class Claim:
     datasets: tuple[str, ...] | None = None
 
 
+def margins(settings: dict[str, pd.Series]) -> pd.DataFrame:
+    """What a rule returns, from a Series of margins (index: seeds) for each setting."""
+    parts = [pd.DataFrame({"setting": k, "seed": v.index, "margin": v.to_numpy()}) for k, v in settings.items()]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["setting", "seed", "margin"])
+
+
 def judge(margins: pd.DataFrame) -> dict:
     """Verdict on margins, with the mean margin, its 95% interval over seeds, and the settings one by one.
 
@@ -118,10 +124,10 @@ def board(entries: list[dict]):
     """
     rows = {}
     for e in entries:
-        reported = "–" if e["reported"] is None else f"{e['reported']:.1f}"
+        reported = _number(e["reported"], e["unit"])
         row = rows.setdefault(e["id"], {"claim": f"{e['claim']} ({e['item']})", "unit": e["unit"], "paper": reported})
-        low, high = ("–" if v is None else f"{v:.1f}" for v in e["interval"] or (None, None))
-        measured = "" if e["measured"] is None else f": {e['measured']:.1f} [{low}, {high}]"
+        low, high = (_number(v, e["unit"]) for v in e["interval"] or (None, None))
+        measured = "" if e["measured"] is None else f": {_number(e['measured'], e['unit'])} [{low}, {high}]"
         row[f"{e['dataset']} ({e['budget']}, {e['seeds']} seeds)"] = e["verdict"] + measured
 
     def edge(text):
@@ -133,6 +139,13 @@ def board(entries: list[dict]):
         {"selector": "td:first-child", "props": "min-width: 14em"},
     ]
     return pd.DataFrame(rows.values()).fillna("").style.hide().map(edge).set_table_styles(cells)
+
+
+def _number(value: float | None, unit: str) -> str:
+    """One decimal for points and percent, else two figures that count."""
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if unit.startswith(("points", "percent")) or abs(value) >= 10 else f"{value:.2g}"
 
 
 def _plain(value):

@@ -65,10 +65,10 @@ def load_data(
     ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``; for regression
     ``diabetes`` (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn
     removed the set because one of its columns was made from race on the assumption that segregation raises prices);
-    or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8 or floats in [0, 1]), or of a folder
-    with one subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is
-    held out). A named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which
-    downloads into `folder` what it misses and verifies checksums.
+    or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8
+    or floats in [0, 1]), or of a folder with one subfolder of images a class (inside ``train/`` and ``test/``, or
+    without them: then every fifth image is held out). A named set is read from ``folder/<name>.npz`` if that file is
+    there, else by torchvision, which downloads into `folder` what it misses and verifies checksums.
 
     `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed` (of a regression set:
     that many rows). Raises `DataError`.

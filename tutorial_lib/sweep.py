@@ -72,6 +72,14 @@ class Experiment:
     draw: Callable
     """`draw(table, dataset)` returns a matplotlib Figure, or a DataFrame for a table."""
     select: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
+    datasets: dict[str, str] | None = None
+    """Each budget's data set, where it is not the sweep's."""
+    suits: Callable[[str], bool] = lambda dataset: True
+    """Whether there is something to show on a data set; views that a data set does not suit are left out."""
+
+    def config(self, budget: str, dataset: str | None = None) -> dict:
+        """The settings of `budget` on `dataset` (by default the budget's own)."""
+        return self.sweep.config(budget, dataset or (self.datasets or {}).get(budget))
 
 
 def run(
@@ -97,7 +105,10 @@ def run(
     from .data import load_data
 
     sweep = experiment.sweep
-    config = sweep.config(budget, dataset)
+    config = experiment.config(budget, dataset)
+    if not experiment.suits(config["dataset"]):
+        others = ", ".join(v.name for v in views if v.suits(config["dataset"])) or "none"
+        raise ValueError(f"{experiment.name} has nothing to show on {config['dataset']}; what has: {others}")
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds = {seeds}: expected at least 1")
     label, source = config["dataset"], {}
@@ -130,8 +141,8 @@ def run(
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
     paths = {}
-    for view in views:
-        selected = view.select(table).reset_index(drop=True)
+    for view in (v for v in views if v.suits(config["dataset"])):
+        selected = view.select(table).dropna(axis=1, how="all").reset_index(drop=True)
         head = {
             "experiment": view.name,
             "command": command(view.name, budget, config["dataset"], len(provenance["seeds"]), device),
@@ -272,7 +283,8 @@ def _complete(executor: Executor, task: _Task, cells: list[dict], width: int) ->
 
 def command(name: str, budget: str, dataset: str, seeds: int | None = None, device: str = "cpu") -> str:
     """The command line that makes a table."""
-    where = "" if dataset in ("digits", "none") else f" --dataset {Path(dataset).name} --data DIR"
+    where = "" if dataset in ("digits", "none") else f" --dataset {Path(dataset).name}"
+    where += "" if dataset in ("digits", "none", "diabetes") else " --data DIR"
     count = "" if seeds is None else f" --seeds {seeds}"
     on = "" if device == "cpu" else f" --device {device}"
     return f"python -m tutorial_lib run {name} --budget {budget}{where}{count}{on}"

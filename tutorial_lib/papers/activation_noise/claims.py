@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from ...claims import Claim
+from ...claims import Claim, margins
 from . import reported
 from .experiments import SLUG, at_largest_n
 
@@ -21,18 +21,12 @@ def _accuracy(table: pd.DataFrame, n: int | None = None) -> pd.DataFrame:
     return rows.pivot(index="seed", columns=["alpha_train", "alpha_inference"], values="accuracy")
 
 
-def _margins(columns: dict[str, pd.Series]) -> pd.DataFrame:
-    return pd.concat(
-        [pd.DataFrame({"setting": k, "seed": v.index, "margin": v.to_numpy()}) for k, v in columns.items()]
-    )
-
-
 def difference(pairs):
     """A rule: for each (better, worse) of `pairs`, the accuracy of `better` less that of `worse`, at the largest n."""
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         a = _accuracy(table)
-        return _margins({f"{better} over {worse}": a[better] - a[worse] for better, worse in pairs})
+        return margins({f"{better} over {worse}": a[better] - a[worse] for better, worse in pairs})
 
     return rule
 
@@ -41,7 +35,7 @@ def growth(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy at n = 100 (or the largest n below) less that at n = 1, for the balanced pairs."""
     last = table.loc[table["n"] <= 100, "n"].max()
     first, end = _accuracy(table, 1), _accuracy(table, last)
-    return _margins({str(pair): end[pair] - first[pair] for pair in BALANCED})
+    return margins({str(pair): end[pair] - first[pair] for pair in BALANCED})
 
 
 def logarithmic(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +58,7 @@ def logarithmic(table: pd.DataFrame) -> pd.DataFrame:
 def relative_gain(table: pd.DataFrame) -> pd.DataFrame:
     """The gain of (0.9, 0.9) over no noise in percent of the latter, less the 200 percent that the paper names."""
     a = _accuracy(table)
-    return _margins({"(0.9, 0.9)": 100 * (a[(0.9, 0.9)] / a[NOISE_FREE] - 1) - 200})
+    return margins({"(0.9, 0.9)": 100 * (a[(0.9, 0.9)] / a[NOISE_FREE] - 1) - 200})
 
 
 def _paper() -> pd.DataFrame:
@@ -112,20 +106,20 @@ def own_tables(pairs, datasets=None):
     """A rule on Table 1: the first pair's accuracy less the second's, on every data set (or on `datasets`)."""
 
     def rule() -> pd.DataFrame:
-        margins = pd.concat([_welch(_row(a), _row(b), f"{a} over {b}") for a, b in pairs], ignore_index=True)
-        keep = margins["setting"].map(lambda s: datasets is None or s.split(",")[0] in datasets)
-        return margins[keep]
+        found = pd.concat([_welch(_row(a), _row(b), f"{a} over {b}") for a, b in pairs], ignore_index=True)
+        keep = found["setting"].map(lambda s: datasets is None or s.split(",")[0] in datasets)
+        return found[keep]
 
     return rule
 
 
 def doubled() -> pd.DataFrame:
     """(0.5, 0) "delivers about 100% higher accuracies" than (0, 0.5): the gain in percent less half of that, 50."""
-    margins = _welch(_row((0.5, 0.0)), _row((0.0, 0.5)), "(0.5, 0) over (0, 0.5)")
+    found = _welch(_row((0.5, 0.0)), _row((0.0, 0.5)), "(0.5, 0) over (0, 0.5)")
     base = _row((0.0, 0.5))["accuracy"].to_numpy()
     for column in ("margin", "low", "high"):
-        margins[column] = 100 * margins[column].to_numpy() / base - 50
-    return margins
+        found[column] = 100 * found[column].to_numpy() / base - 50
+    return found
 
 
 _OTHERS = [

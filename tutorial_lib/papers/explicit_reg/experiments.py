@@ -1,46 +1,24 @@
-"""The figures of "Explicit Regularisation in Gaussian Noise Injections": settings, grid, one cell, how each is drawn."""
+"""The figures of "Explicit Regularisation in Gaussian Noise Injections": settings, grid, cells, drawings."""
 
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from ...data import load_data
-from ...measure import (
-    calibration_error,
-    corrupt,
-    entropy,
-    grams,
-    hessian_trace,
-    jacobians,
-    reliability,
-    spectrum,
-)  # fmt: skip
+from ...data import TABLES, load_data
+from ...draw import OKABE_ITO, mean_and_sem, seeds_of
+from ...measure import calibration_error, corrupt, entropy, grams, hessian_trace, jacobians, reliability, spectrum
 from ...models import convnet, mlp
-from ...sweep import Sweep
+from ...sweep import Experiment, Sweep
 from ...train import evaluate, fit
-from .method import (
-    add_noise,
-    classification_regulariser,
-    curvature_term,
-    explicit_regulariser,
-    loss_change,
-    margin_bound,
-    noised_layers,
-    output_hessian,
-    penalty,
-    regression_regulariser,
-)  # fmt: skip
+from . import method
+from .method import add_noise, noised_layers
 
 SLUG = "explicit-reg"
-BASELINE, INPUT, NOISE, REGULARISER, TWICE = (
-    "baseline",
-    "noise on the input",
-    "noise",
-    "regulariser",
-    "regulariser, eq. 10",
-)
+BASELINE, INPUT, NOISE, REGULARISER = "baseline", "noise on the input", "noise", "regulariser"
+TWICE = "regulariser, eq. 10"
 """The kinds of training. The last exists for regression only, where eq. (10) is twice eq. (12)."""
 ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU}
 SMALL = "mlp-32"
@@ -78,10 +56,10 @@ def train(model, x, y, kind: str, variance: float, operation: str, config: dict,
     if kind in (INPUT, NOISE):
         add_noise(model, variance, multiplicative, ["data"] if kind == INPUT else None)
     elif kind != BASELINE:
-        chosen, options = (regression_regulariser if regression else classification_regulariser), {}
+        chosen, options = (method.regression_regulariser if regression else method.classification_regulariser), {}
         if kind == TWICE:
-            chosen, options = explicit_regulariser, {"loss": "squared error"}
-        extra = penalty(chosen, variance, config.get("sample"), multiplicative=multiplicative, **options)
+            chosen, options = method.explicit_regulariser, {"loss": "squared error"}
+        extra = method.penalty(chosen, variance, config.get("sample"), multiplicative=multiplicative, **options)
     fit(
         model, x, y, epochs=config["epochs"], batch_size=config["batch_size"], lr=config["lr"], seed=seed,
         loss=nn.functional.mse_loss if regression else nn.functional.cross_entropy, penalty=extra,
@@ -164,7 +142,7 @@ def _robustness(model, x, y, sigmas: list[float], seed: int) -> list[dict]:
         if sigma == 0:
             rows += _density("entropy", entropy(p), np.linspace(0, np.log(p.shape[1]), 21))
             rows.append({"measure": "mean entropy", "value": entropy(p).mean().item()})
-    rows.append({"measure": "margin bound", "value": margin_bound(model, x[:512]).median().item()})
+    rows.append({"measure": "margin bound", "value": method.margin_bound(model, x[:512]).median().item()})
     return rows
 
 
@@ -174,7 +152,8 @@ def _density(measure: str, values, edges) -> list[dict]:
     return [{"measure": measure, "x": a, "value": b} for a, b in zip(middles.tolist(), heights.tolist(), strict=True)]
 
 
-BINS = 10
+BINS, RARE = 10, 0.005
+"""Bins of confidence, and the share of the images up to which a bin is not drawn."""
 LEVELS = [round(p, 4) for p in np.linspace(0.005, 0.995, 34)]
 """The quantiles that stand for the distribution of a Jacobian's elements."""
 
@@ -183,7 +162,7 @@ def _geometry(model, x, kind: str) -> list[dict]:
     """Norms and elements of each J_k, the size of the terms that eq. (15) drops, and the mean of J_k J_kᵀ."""
     rows, layers = [], noised_layers(model)
     output, found = grams(model, x, layers)
-    hessian = output_hessian(output, "cross-entropy")
+    hessian = method.output_hessian(output, "cross-entropy")
     for k, (gram, elements) in enumerate(zip(found, jacobians(model, x[:100], layers), strict=True)):
         every = (hessian * gram).sum((1, 2))
         kept = (hessian * gram).diagonal(dim1=1, dim2=2).sum(1)
@@ -269,8 +248,8 @@ def sinusoids(phases: torch.Tensor, count: int = 200) -> tuple[torch.Tensor, tor
 def spectrum_cell(config: dict, kind: str, variance: float, seed: int) -> list[dict]:
     """Fit six layers of 256 ReLU units to a sum of sinusoids; follow the spectrum of what the network has learned.
 
-    `seed` draws the phases, the weights and the noise. The spectrum is the discrete Fourier transform at the N points of
-    training. ``function`` rows hold the network (and, at step 0, the target) itself, of seed 0.
+    `seed` draws the phases, the weights and the noise. The spectrum is the discrete Fourier transform at the N points
+    of training. ``function`` rows hold the network (and, at step 0, the target) itself, of seed 0.
     """
     phases = 2 * torch.pi * torch.rand(len(FREQUENCIES), generator=torch.Generator().manual_seed(seed))
     z, target = (t.to(config["device"]) for t in sinusoids(phases))
@@ -360,11 +339,15 @@ def theorem_cell(config: dict, activation: str, loss: str, seed: int) -> list[di
         for where in ("average over data", "one point"):
             one = [place] * len(x) if where == "one point" else range(len(x))  # as many draws for the one
             xs, ys = x[list(one)], y[list(one)]
-            unit = explicit_regulariser(model, xs[:1] if where == "one point" else xs, 1.0, loss, layers).mean().item()
+            unit = (
+                method.explicit_regulariser(model, xs[:1] if where == "one point" else xs, 1.0, loss, layers)
+                .mean()
+                .item()
+            )
             head = (xs[:1], ys[:1]) if where == "one point" else (xs, ys)
-            curvature = curvature_term(model, *head, 1.0, loss, layers).mean().item()
+            curvature = method.curvature_term(model, *head, 1.0, loss, layers).mean().item()
             for sigma in config["sigmas"]:
-                change, error = loss_change(model, xs, ys, sigma**2, loss, config["pairs"], layers, seed)
+                change, error = method.loss_change(model, xs, ys, sigma**2, loss, config["pairs"], layers, seed)
                 rows.append(
                     {
                         "layer": layer, "where": where, "sigma": sigma, "change": change.mean().item(),
@@ -403,3 +386,311 @@ THEOREM = Sweep(
         },
     },
 )  # fmt: skip
+
+STYLES = {
+    BASELINE: {"color": OKABE_ITO[0], "ls": "-", "marker": "o"},
+    INPUT: {"color": OKABE_ITO[3], "ls": "-.", "marker": "^"},
+    NOISE: {"color": OKABE_ITO[4], "ls": "-", "marker": "s"},
+    REGULARISER: {"color": OKABE_ITO[5], "ls": "--", "marker": "D"},
+    TWICE: {"color": OKABE_ITO[6], "ls": ":", "marker": "v"},
+}
+NAMES = {"relu": "ReLU", "elu": "ELU", "mlp": "MLP", "conv": "conv"}
+LAYER_NAMES = ["data", "layer 1", "layer 2"]
+
+
+def pick(table: pd.DataFrame, **values) -> pd.DataFrame:
+    """The rows whose columns have these values (a list: one of them).
+
+    >>> pick(pd.DataFrame({"a": [1, 2, 3]}), a=[1, 3])["a"].tolist()
+    [1, 3]
+    """
+    for column, value in values.items():
+        table = table[table[column].isin(value if isinstance(value, list) else [value])]
+    return table
+
+
+def _panels(count: int, columns: int = 4, height: float = 3.6):
+    """A figure with `count` axes, at most `columns` in a row."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.9 * columns, height * rows), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.06)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.axis("off")
+    return figure, axes
+
+
+def _curves(axis, table: pd.DataFrame, x: str = "x", **labels) -> None:
+    """Mean over seeds of ``value`` over `x`, a line for each kind, with a band of one standard error."""
+    means = mean_and_sem(table, ["kind", x])
+    for kind, style in STYLES.items():
+        line = means[means["kind"] == kind]
+        if len(line):
+            axis.plot(line[x], line["value"], label=kind, markevery=max(1, len(line) // 6), ms=4, **style)
+            axis.fill_between(line[x], line["value"] - line["sem"], line["value"] + line["sem"],
+                              color=style["color"], alpha=0.2, lw=0)  # fmt: skip
+    axis.set(**labels)
+
+
+def total_trace(table: pd.DataFrame) -> pd.DataFrame:
+    """Tr H at every checkpoint: the layers' parts added up."""
+    keys = ["network", "activation", "kind", "operation", "variance", "seed", "x"]
+    return pick(table, measure="hessian trace").groupby(keys)["value"].sum().reset_index()
+
+
+def _densities(axis, table: pd.DataFrame, **labels) -> None:
+    """Densities from quantiles (mean over seeds): the distribution function that they give, over even steps."""
+    means = mean_and_sem(table, ["kind", "x"])
+    edges = np.linspace(means["value"].min(), means["value"].max(), 61)
+    for kind, style in STYLES.items():
+        line = means[means["kind"] == kind]
+        if len(line):
+            below = np.interp(edges, line["value"], line["x"])
+            density = np.diff(below) / np.diff(edges)
+            axis.plot((edges[1:] + edges[:-1]) / 2, density, label=kind, **{**style, "marker": ""})
+    axis.set(**labels)
+
+
+def draw_loss_and_trace(table: pd.DataFrame, dataset: str):
+    """Figs. 1 and 7: the test loss along training, and the Hessian trace of the small network."""
+    figure, (left, right, *_) = _panels(2, height=4)
+    big = pick(table, measure="test loss")
+    big = big[big["network"] != SMALL]
+    title = f"{NAMES[big['network'].iloc[0]]}, {NAMES[big['activation'].iloc[0]]}: {dataset}, {seeds_of(table)}"
+    _curves(left, big, xlabel="epoch", ylabel="test loss", yscale="log", title=title)
+    _curves(right, total_trace(table), xlabel="epoch", ylabel="Tr H of the training loss", title="2x32 units, ELU")
+    left.legend()
+    figure.set_size_inches(10, 4)
+    return figure
+
+
+def draw_losses(table: pd.DataFrame, dataset: str):
+    """Fig. 8: the test loss along training, by network and activation."""
+    groups = list(table.groupby(["network", "activation"], sort=False))
+    figure, axes = _panels(len(groups))
+    for axis, ((network, activation), part) in zip(axes, groups, strict=False):
+        _curves(
+            axis, part, xlabel="epoch", ylabel="test loss", yscale="log", title=f"{NAMES[network]}, {NAMES[activation]}"
+        )
+    axes[0].legend()
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
+def draw_robustness(table: pd.DataFrame, dataset: str):
+    """Figs. 3 and 10: accuracy over the noise on the data, and the elements of J_0, by network and activation."""
+    groups = list(table.groupby(["network", "activation"], sort=False))
+    figure, axes = _panels(2 * len(groups), columns=len(groups) if len(groups) > 1 else 2)
+    for k, ((network, activation), part) in enumerate(groups):
+        name = f"{NAMES[network]}, {NAMES[activation]}"
+        _curves(axes[k], pick(part, measure="accuracy"), "sigma", title=name,
+                xlabel="deviation σ of the noise on the data", ylabel="accuracy (%)")  # fmt: skip
+        _densities(axes[k + len(groups)], pick(part, measure="jacobian quantile", layer=0), title=f"J_0, {name}",
+                   xlabel="element of J_0", ylabel="density")  # fmt: skip
+    axes[0].legend()
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
+def draw_calibration(table: pd.DataFrame, dataset: str):
+    """Figs. 4 and 11: reliability diagrams with the expected calibration error, and the entropy of predictions."""
+    groups = list(table.groupby("network", sort=False))
+    figure, axes = _panels(2 * len(groups), columns=2, height=4)
+    for k, (network, part) in enumerate(groups):
+        left, right = axes[2 * k], axes[2 * k + 1]
+        errors = pick(part, measure="calibration error", sigma=0).groupby("kind")["value"].mean()
+        diagram = pick(part, measure="reliability", sigma=0)
+        means = diagram.groupby(["kind", "y"])[["x", "value", "share"]].mean().reset_index()
+        means = means[means["share"] > RARE]
+        entropies = mean_and_sem(pick(part, measure="entropy"), ["kind", "x"])
+        left.plot([0, 1], [0, 1], color="0.5", ls=":", label="calibrated")
+        for kind, style in STYLES.items():
+            if kind in errors:
+                line = means[means["kind"] == kind]
+                left.plot(line["x"], line["value"], ms=4, label=f"{kind}: ECE {errors[kind]:.1f} %", **style)
+                line = entropies[entropies["kind"] == kind]
+                right.plot(line["x"], line["value"], **{**style, "marker": ""})
+        left.set(xlabel="confidence", ylabel="accuracy", title=f"{NAMES[network]}, ELU: {dataset}, {seeds_of(table)}")
+        right.set(xlabel="entropy of a prediction (nats)", ylabel="density", title=f"{NAMES[network]}, ELU")
+        left.legend(fontsize="small")
+    figure.set_size_inches(10, 4 * len(groups))
+    return figure
+
+
+def draw_grams(table: pd.DataFrame, dataset: str):
+    """Fig. 5: the mean of J_k J_kᵀ, outputs by outputs, of networks trained without regularisation."""
+    groups = list(pick(table, measure="gram").groupby(["network", "activation", "layer"], sort=False))
+    figure, axes = _panels(len(groups), columns=3, height=3.2)
+    for axis, ((network, activation, layer), part) in zip(axes, groups, strict=False):
+        mean = part.pivot_table(index="x", columns="y", values="value").to_numpy()
+        top = np.abs(mean).max()
+        image = axis.imshow(mean, cmap="PuOr", vmin=-top, vmax=top)
+        figure.colorbar(image, ax=axis, shrink=0.8)
+        axis.set(
+            title=f"{NAMES[network]}, {NAMES[activation]}: {LAYER_NAMES[int(layer)]}", xlabel="output", ylabel="output"
+        )
+    figure.suptitle(f"mean of J_k J_kᵀ: {dataset}, {seeds_of(table)}")
+    return figure
+
+
+def draw_jacobians(table: pd.DataFrame, dataset: str):
+    """Fig. 6: the distribution of the Jacobians' elements, by layer."""
+    groups = list(pick(table, measure="jacobian quantile").groupby(["network", "activation", "layer"], sort=False))
+    figure, axes = _panels(len(groups), columns=3)
+    for axis, ((network, activation, layer), part) in zip(axes, groups, strict=False):
+        name = f"{NAMES[network]}, {NAMES[activation]}: {LAYER_NAMES[int(layer)]}"
+        _densities(axis, part, xlabel=f"element of J_{int(layer)}", ylabel="density", title=name)
+    axes[0].legend()
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
+def draw_small_noise(table: pd.DataFrame, dataset: str):
+    """Fig. 9: the Hessian trace of the small network under small additive and multiplicative noise, and by layer."""
+    baseline = pick(table, kind=BASELINE)
+    additive, times = (pd.concat([baseline, pick(table, operation=o, variance=SMALL_VARIANCE)]) for o in "+×")
+    figure, axes = _panels(5, columns=5)
+    for axis, part, name in ((axes[0], additive, "additive"), (axes[1], times, "multiplicative")):
+        _curves(axis, total_trace(part), xlabel="epoch", ylabel="Tr H of the training loss",
+                title=f"{name}, σ² = {SMALL_VARIANCE}")  # fmt: skip
+    for k in range(3):
+        _curves(axes[k + 2], pick(additive, measure="hessian trace", layer=k), xlabel="epoch",
+                ylabel="its part of Tr H", title=f"additive, weights of layer {k + 1}")  # fmt: skip
+    axes[0].legend()
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
+def draw_spectra(table: pd.DataFrame, dataset: str):
+    """Fig. 2: the spectrum of the learned function along training, and at the end the function beside its target."""
+    parts = [p for _, p in table[table["step"] > 0].groupby(["kind", "variance"], sort=False)]
+    figure, axes = _panels(2 * len(parts), columns=len(parts))
+    figure.set_size_inches(3.3 * len(parts), 6.6)
+    target = pick(table, measure="function", step=0)
+    for k, part in enumerate(parts):
+        upper, lower = axes[k], axes[k + len(parts)]
+        means = mean_and_sem(pick(part, measure="amplitude"), ["step", "x"]).pivot(index="step", columns="x")["value"]
+        image = upper.imshow(means.clip(0, 1), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1,
+                             extent=(-0.5, means.shape[1] - 0.5, -0.5, len(means) - 0.5))  # fmt: skip
+        ticks = range(0, len(means), max(1, len(means) // 4))
+        upper.set_yticks(ticks, [f"{means.index[t]:g}" for t in ticks])
+        kind, variance = part["kind"].iloc[0], part["variance"].iloc[0]
+        upper.set(title=kind + (f", σ² = {variance:g}" if variance else ""), xlabel="frequency", ylabel="training step")
+        last = pick(part, measure="function", step=part["step"].max())
+        lower.plot(target["x"], target["value"], color="0.6", lw=1, label="target")
+        lower.plot(last["x"], last["value"], color=STYLES[kind]["color"], label="learned")
+        lower.set(xlabel="z", ylabel="λ(z)")
+    figure.colorbar(image, ax=list(axes[: len(parts)]), label="amplitude, clipped to [0, 1]")
+    axes[len(parts)].legend(loc="upper right", fontsize="small")
+    figure.suptitle(f"spectra: mean over {seeds_of(table)}")
+    return figure
+
+
+def ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Theorem 1's ratios over σ: E[ΔL] over R, and over R with the curvature term, with standard errors."""
+    full = table["regulariser"] + table["curvature"]
+    return table.assign(
+        plain=table["change"] / table["regulariser"], plain_error=table["error"] / table["regulariser"],
+        full=table["change"] / full, full_error=table["error"] / full.abs(),
+    )  # fmt: skip
+
+
+def draw_theorem(table: pd.DataFrame, dataset: str):
+    """Theorem 1: E[ΔL] over R of eq. (10), without and with the term that the paper drops, as σ → 0."""
+    part = ratios(pick(table, layer="all"))
+    figure, axes = _panels(4, columns=4)
+    for axis, ((loss, activation), lines) in zip(axes, part.groupby(["loss", "activation"], sort=False), strict=False):
+        for where, marker in (("average over data", "o"), ("one point", "^")):
+            for column, colour, name in (("plain", OKABE_ITO[5], "R alone"), ("full", OKABE_ITO[4], "with the term")):
+                means = mean_and_sem(pick(lines, where=where), ["sigma"], column)
+                axis.errorbar(means["sigma"], means[column], means["sem"], color=colour, marker=marker, ms=4, capsize=2,
+                              ls="-" if marker == "o" else ":", label=f"{name}, {where}")  # fmt: skip
+        axis.axhline(1, color="0.5", lw=1)
+        axis.set(xscale="log", xlabel="σ", ylabel="E[ΔL] over the right side", title=f"{loss}, {NAMES[activation]}")
+    axes[0].legend(fontsize="small")
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
+def _rows(measures: list[str], **values):
+    return lambda table: pick(table, measure=measures, **values)
+
+
+def _loss_and_trace(table: pd.DataFrame, network: str, activation: str) -> pd.DataFrame:
+    big = pick(table, measure="test loss", network=network, activation=activation)
+    small = pick(table, measure="hessian trace", variance=[0.0, VARIANCE])
+    return pd.concat([big[big["kind"] != INPUT], small])
+
+
+def _images(dataset: str) -> bool:
+    return dataset not in TABLES
+
+
+_TRAINED = "SGD, learning rate 0.001, batch 512 (App. H); epochs not given"
+_SENSITIVE = ["accuracy", "jacobian quantile", "jacobian norm", "margin bound"]
+_CALIBRATED = ["calibration error", "reliability", "entropy", "mean entropy"]
+_COMPARED = [BASELINE, NOISE, REGULARISER]
+EXPERIMENTS = [
+    Experiment(
+        f"{SLUG}/fig-1", "Figure 1", "Test loss and Hessian trace along training",
+        f"conv, SVHN, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_loss_and_trace,
+        lambda table: _loss_and_trace(table, "conv", "elu"), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-2", "Figure 2", "Fourier spectra of networks that regress sums of sinusoids",
+        "6 layers of 256 ReLU units, σ² = 0.1, 10 runs; App. H for the rest", SPECTRA, draw_spectra,
+    ),
+    Experiment(
+        f"{SLUG}/fig-3", "Figure 3", "Sensitivity to noise on the data, and the elements of J_0",
+        f"2x512 MLP, CIFAR-10, σ² = 0.1; {_TRAINED}", TRAINING, draw_robustness,
+        _rows(_SENSITIVE, network="mlp", activation="elu"), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-4", "Figure 4", "Reliability diagrams and the entropy of predictions",
+        f"σ² = 0.1; {_TRAINED}", TRAINING, draw_calibration,
+        _rows(_CALIBRATED, network="mlp", activation="elu", kind=_COMPARED), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-5", "Figure 5", "J_k J_kᵀ, outputs by outputs", f"MLP and conv, no regularisation; {_TRAINED}",
+        TRAINING, draw_grams, _rows(["gram", "off-diagonal share"]), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-6", "Figure 6", "Distributions of the Jacobians' elements by layer",
+        f"2x512 MLP, SVHN and CIFAR-10, σ² = 0.1; {_TRAINED}", TRAINING, draw_jacobians,
+        _rows(["jacobian quantile", "jacobian norm"], network="mlp", kind=_COMPARED), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-7", "Figure 7", "Regression: test loss and Hessian trace along training",
+        f"Boston house prices, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_loss_and_trace,
+        lambda table: _loss_and_trace(table, "mlp", "elu"),
+        {"smoke": "diabetes", "desk": "diabetes", "paper": "boston"}, lambda dataset: not _images(dataset),
+    ),
+    Experiment(
+        f"{SLUG}/fig-8", "Figure 8", "Test loss of convolutional networks and MLPs, ReLU and ELU",
+        f"σ² = 0.1; {_TRAINED}", TRAINING, draw_losses,
+        _rows(["test loss"], network=["mlp", "conv"], kind=_COMPARED), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-9", "Figure 9", "Hessian trace under small additive and multiplicative noise, by layer",
+        f"2x32 MLP; CIFAR-10, SVHN, Boston; its small σ² stands only in a picture (ours: {SMALL_VARIANCE})", TRAINING,
+        draw_small_noise, _rows(["hessian trace"], variance=[0.0, SMALL_VARIANCE]),
+    ),
+    Experiment(
+        f"{SLUG}/fig-10", "Figure 10", "Sensitivity and the elements of J_0, by network and activation",
+        f"2x512 MLP, CIFAR-10 and SVHN, σ² = 0.1; {_TRAINED}", TRAINING, draw_robustness,
+        _rows(_SENSITIVE, network=["mlp", "conv"]), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/fig-11", "Figure 11", "Reliability and entropy of MLPs and convolutional networks",
+        f"SVHN and CIFAR-10, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_calibration,
+        _rows(_CALIBRATED, network=["mlp", "conv"], activation="elu", kind=_COMPARED), suits=_images,
+    ),
+    Experiment(
+        f"{SLUG}/theorem-1", "Theorem 1", "Both sides of Theorem 1 as the noise vanishes", "not measured in the paper",
+        THEOREM, draw_theorem,
+    ),
+]  # fmt: skip
+"""The registered figures of this paper; all but two are views of one sweep."""

@@ -33,8 +33,8 @@ def noised_layers(model: nn.Module) -> list[str]:
 def add_noise(model: nn.Module, variance: float, multiplicative: bool = False, layers: list[str] | None = None):
     """Inject Gaussian noise of `variance` σ² in training, in place: additive (eq. 4) or multiplicative (eq. 5).
 
-    Behind the modules named in `layers`, by default all of `noised_layers`. In evaluation mode the noise is silent. Returns
-    the names.
+    Behind the modules named in `layers`, by default all of `noised_layers`. In evaluation mode the noise is silent.
+    Returns the names.
     """
     noise = ActivationNoise("gaussian", _deviation(variance), alpha_inference=0.0, multiplicative=multiplicative)
     return inject(model, noise, noised_layers(model) if layers is None else layers)
@@ -70,7 +70,7 @@ def regression_regulariser(
     model: nn.Module, x: Tensor, variance: float, layers: list[str] | None = None,
     multiplicative: bool = False, create_graph: bool = False,
 ) -> Tensor:  # fmt: skip
-    """R(x) = ½ Σ_k σ² ||J_k||_F² of every sample [B]: eq. (12) as printed, half of eq. (10) for the loss of eq. (11)."""
+    """R(x) = ½ Σ_k σ² ||J_k||_F² of every sample [B]: eq. (12) as printed, half of eq. (10) for eq. (11)."""
     return explicit_regulariser(model, x, variance, "squared error", layers, multiplicative, create_graph) / 2
 
 
