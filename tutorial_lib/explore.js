@@ -5,8 +5,8 @@
   "use strict";
   const NAMESPACE = "http://www.w3.org/2000/svg";
   const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
-  const SERIES = ["var(--tl-a)", "var(--tl-b)", "var(--tl-c)"];
-  const DASHES = ["", "7 4", "2 3"];
+  const SERIES = ["var(--tl-a)", "var(--tl-b)", "var(--tl-c)", "var(--tl-d)", "var(--tl-e)"];
+  const DASHES = ["", "7 4", "2 3", "9 3 2 3", "1 2"];
 
   const column = {};
   for (const [name, c] of Object.entries(spec.columns)) {
@@ -26,7 +26,7 @@
   const fixed = (v) => (v === null || v === undefined ? "–" : v.toFixed(spec.digits));
   const distinct = (name, rows) => {
     const found = [...new Set(rows.map((i) => column[name][i]))];
-    return typeof found[0] === "number" ? found.sort((a, b) => a - b) : found;
+    return found.some((v) => typeof v === "number") ? found.sort((a, b) => a - b) : found;
   };
 
   function start(root) {
@@ -58,7 +58,7 @@
     function settle() {
       let rows = everything;
       for (const { control, input, name, numeric } of widgets) {
-        const available = distinct(control.column, rows);
+        const available = distinct(control.column, rows).filter((v) => v !== null);
         if (!available.includes(state[control.column])) {
           const wanted = state[control.column];
           state[control.column] = numeric
@@ -78,7 +78,8 @@
           input.selectedIndex = position;
         }
         input.disabled = available.length < 2;
-        if (!control.pick) rows = rows.filter((i) => column[control.column][i] === state[control.column]);
+        // a row without a value holds for every value of the control
+        if (!control.pick) rows = rows.filter((i) => [null, state[control.column]].includes(column[control.column][i]));
       }
       return rows;
     }
@@ -128,10 +129,10 @@
     return make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
   }
 
-  function axes(svg, box, width, height) {
-    make("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, svg, spec.names[spec.x]);
+  function axes(svg, box, width, height, x, y) {
+    make("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, svg, x);
     const middle = (box.top + box.bottom) / 2;
-    make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, svg, spec.names[spec.y]);
+    make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, svg, y);
   }
 
   // ---- heatmap: rows by spec.y, columns by spec.x, colour by spec.value; the picked cell is outlined and read out ----
@@ -180,7 +181,7 @@
     for (const style of ["tl-pick-outer", "tl-pick"]) {
       make("rect", { x: box.left + c * cell, y: box.top + r * tall, width: cell, height: tall, class: style }, svg);
     }
-    axes(svg, box, width, height);
+    axes(svg, box, width, height, spec.names[spec.x], spec.names[spec.y]);
     legend.replaceChildren();
     const bar = make("span", { class: "tl-bar" }, null);
     CIVIDIS.forEach((colour) => make("i", { style: `background:${colour}` }, bar));
@@ -189,64 +190,84 @@
     return svg;
   }
 
-  // ---- lines: spec.value over spec.x, one line for each value of spec.series ----
+  // ---- lines: spec.value over spec.x, one line for each value of spec.series; in panels, or in one ----
   function lines(rows, width, state, legend, readout) {
+    const notes = spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
+    const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.y] }];
+    const beside = panels.length > 1 && width > 600;
+    const wrapper = make("div", { class: beside ? "tl-panels" : "" });
+    const told = panels.map((panel) => {
+      const own = (i) => panel.name === undefined || column.panel[i] === panel.name;
+      const size = beside ? (width - 12) / panels.length : width;
+      return chart(rows.filter(own), panel, panel.name === undefined ? null : everything.filter(own), size, state, wrapper);
+    });
+    const text = notes || told.join(" ");
+    for (const svg of wrapper.children) svg.setAttribute("aria-label", `${spec.title}. ${text}`);
+    legend.replaceChildren();
+    for (const name of distinct(spec.series, rows)) {
+      const entry = make("span", {}, legend);
+      const mark = make("svg", { width: 34, height: 10, "aria-hidden": "true" }, entry);
+      make("path", { d: "M0,5L34,5", ...look(name), class: "tl-line" }, mark);
+      entry.append(" " + name);
+    }
+    readout.textContent = text;
+    return wrapper;
+  }
+  function look(name) {
+    const k = distinct(spec.series, everything).indexOf(name); // a series keeps its colour
+    return { style: `stroke:${SERIES[k % SERIES.length]}`, "stroke-dasharray": DASHES[k % DASHES.length] };
+  }
+  // One panel: `rows` drawn; the axes span `whole` (so that they stand still while a slider moves), or else `rows`.
+  function chart(rows, panel, whole, width, state, parent) {
     const height = 360, box = { left: 62, top: 12, right: width - 24, bottom: height - 50 };
     const names = distinct(spec.series, rows);
     const grow = spec.log ? Math.log10 : (v) => v;
-    const all = rows.map((i) => grow(column[spec.x][i]));
+    const spanned = whole || rows;
+    const all = spanned.map((i) => grow(column[spec.x][i]));
     let [low, high] = [Math.min(...all), Math.max(...all)];
     if (low === high) [low, high] = [low - 0.5, high + 0.5];
     const margin = (i) => (spec.error && column[spec.error][i]) || 0;
-    const peak = Math.max(...rows.map((i) => column[spec.value][i] + margin(i)), 1e-9);
-    const step = nice(peak / 5), top = step * Math.ceil(peak / step);
+    const peak = Math.max(...spanned.map((i) => column[spec.value][i] + margin(i)), 1e-9);
+    const least = Math.min(...spanned.map((i) => column[spec.value][i]), 0);
+    const step = nice((peak - least) / 5), top = step * Math.ceil(peak / step - 1e-9), floor = step * Math.floor(least / step + 1e-9);
     const X = (v) => box.left + ((grow(v) - low) / (high - low)) * (box.right - box.left);
-    const Y = (v) => box.bottom - (v / top) * (box.bottom - box.top);
-    const notes = spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
-    const ends = names.map((name) => {
-      const line = rows.filter((i) => column[spec.series][i] === name).sort((a, b) => column[spec.x][a] - column[spec.x][b]);
-      const [a, b] = [line[0], line[line.length - 1]];
-      const at = (i) => `${fixed(column[spec.value][i])} at ${spec.symbol} = ${column[spec.x][i]}`;
-      return `${name}: ${a === b ? at(a) : at(a) + ", " + at(b)}`;
-    });
-    const text = notes || ends.join("; ") + ".";
-    const svg = canvas(width, height, `${spec.title}. ${text}`);
-    for (let v = 0; v <= top + step / 2; v += step) {
+    const Y = (v) => box.bottom - ((v - floor) / (top - floor)) * (box.bottom - box.top);
+    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, parent);
+    for (let v = floor; v <= top + step / 2; v += step) {
       make("line", { x1: box.left, x2: box.right, y1: Y(v), y2: Y(v), class: "tl-grid" }, svg);
       make("text", { x: box.left - 7, y: Y(v) + 4, "text-anchor": "end" }, svg, show(v));
     }
-    const ticks = spec.log ? [1, 10, 100, 1000, 10000].filter((t) => grow(t) >= low - 1e-9 && grow(t) <= high + 1e-9) : span(low, high, nice((high - low) / 6));
+    const powers = [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((p) => Number(`1e${p}`));
+    const ticks = spec.log ? powers.filter((t) => grow(t) >= low - 1e-9 && grow(t) <= high + 1e-9) : span(low, high, nice((high - low) / (width < 420 ? 4 : 6)));
     ticks.forEach((t) => {
       make("line", { x1: X(t), x2: X(t), y1: box.bottom, y2: box.bottom + 5, class: "tl-axis" }, svg);
       make("text", { x: X(t), y: box.bottom + 19, "text-anchor": "middle" }, svg, show(t));
     });
     make("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, class: "tl-axis" }, svg);
-    legend.replaceChildren();
-    names.forEach((name) => {
-      const k = distinct(spec.series, everything).indexOf(name); // a series keeps its colour
+    if (panel.mark) {
+      make("line", { x1: X(state[panel.mark]), x2: X(state[panel.mark]), y1: box.top, y2: box.bottom, class: "tl-mark", "data-mark": state[panel.mark] }, svg);
+    }
+    const ends = names.map((name) => {
       const line = rows.filter((i) => column[spec.series][i] === name).sort((a, b) => column[spec.x][a] - column[spec.x][b]);
-      const colour = SERIES[k % 3];
-      if (spec.error) {
-        const edge = (i, sign) => `${X(column[spec.x][i])},${Y(Math.max(0, column[spec.value][i] + sign * margin(i)))}`;
+      if (spec.error && line.some(margin)) {
+        const edge = (i, sign) => `${X(column[spec.x][i])},${Y(Math.max(floor, column[spec.value][i] + sign * margin(i)))}`;
         const ring = [...line.map((i) => edge(i, 1)), ...line.slice().reverse().map((i) => edge(i, -1))];
-        make("path", { d: `M${ring.join("L")}Z`, style: `fill:${colour};opacity:.18` }, svg);
+        make("path", { d: `M${ring.join("L")}Z`, style: look(name).style.replace("stroke", "fill") + ";opacity:.18" }, svg);
       }
       const points = line.map((i) => `${X(column[spec.x][i])},${Y(column[spec.value][i])}`);
-      make("path", { d: `M${points.join("L")}`, style: `stroke:${colour}`, "stroke-dasharray": DASHES[k % 3], class: "tl-line", "data-series": name }, svg);
+      make("path", { d: `M${points.join("L")}`, ...look(name), class: "tl-line", "data-series": name }, svg);
       if (line.length < 40) {
         line.forEach((i) => {
-          const dot = make("circle", { cx: X(column[spec.x][i]), cy: Y(column[spec.value][i]), r: 3.5, style: `fill:${colour}`, "data-series": name, "data-x": column[spec.x][i], "data-value": column[spec.value][i] }, svg);
+          const dot = make("circle", { cx: X(column[spec.x][i]), cy: Y(column[spec.value][i]), r: 3.5, style: look(name).style.replace("stroke", "fill"), "data-series": name, "data-x": column[spec.x][i], "data-value": column[spec.value][i] }, svg);
           make("title", {}, dot, `${name}, ${spec.symbol} = ${column[spec.x][i]}: ${fixed(column[spec.value][i])}`);
         });
       }
-      const entry = make("span", {}, legend);
-      const mark = make("svg", { width: 34, height: 10, "aria-hidden": "true" }, entry);
-      make("path", { d: "M0,5L34,5", style: `stroke:${colour}`, "stroke-dasharray": DASHES[k % 3], class: "tl-line" }, mark);
-      entry.append(" " + name);
+      const [a, b] = [line[0], line[line.length - 1]];
+      const at = (i) => `${fixed(column[spec.value][i])} at ${spec.symbol} = ${column[spec.x][i]}`;
+      return `${name}: ${a === b ? at(a) : at(a) + ", " + at(b)}`;
     });
-    axes(svg, box, width, height);
-    readout.textContent = text;
-    return svg;
+    axes(svg, box, width, height, panel.x, panel.y);
+    return ends.join("; ") + ".";
   }
   function nice(v) {
     const power = 10 ** Math.floor(Math.log10(v));

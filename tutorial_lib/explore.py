@@ -41,6 +41,7 @@ def explorer(
     picture,
     error: str | None = None,
     series: str | None = None,
+    panels: list[dict] | None = None,
     readout: str = "",
     note: str = "",
     notes: dict[str, str] | None = None,
@@ -51,19 +52,24 @@ def explorer(
     """An explorer of `table` (tidy: a row a value).
 
     `kind` is "heatmap" (rows `y`, columns `x`, colour `value`) or "lines" (`value` over `x`, a line for each of
-    `series`, a band of `error`). `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders,
-    text becomes menus, each offering what the ones before it leave; with ``"pick": True`` the control picks a cell of
-    the heatmap and filters nothing. `start` holds the controls' first values, `names` the columns' names for the
-    reader. `readout` is the sentence under the heatmap with columns in braces; `notes` replaces the sentence under
-    lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where scripts do not run.
+    `series`, a band of `error`). With `panels`, a list of ``{"name", "x", "y"}``, lines are drawn side by side by the
+    column ``panel``, with these labels on their axes, and an upright line at the value of the control ``"mark"``, if
+    given. `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders, text becomes menus, each
+    offering what the ones before it leave; a row without a value holds for every value of the control; with
+    ``"pick": True`` the control picks a cell of the heatmap and filters nothing. `start` holds the controls' first
+    values, `names` the columns' names for the reader. `readout` is the sentence under the heatmap with columns in
+    braces; `notes` replaces the sentence under lines, by the controls' values joined with "|". `picture` is a
+    matplotlib Figure, shown where scripts do not run.
     """
     missing = {c["column"] for c in controls} | {c for c in (x, value, error, series) if c}
+    missing |= {"panel"} if panels else set()
     missing -= set(table.columns)
     if missing:
         raise ValueError(f"the table has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
     spec = {
         "kind": kind, "title": title, "controls": controls, "start": start, "x": x, "y": y, "value": value,
-        "error": error, "series": series, "names": names, "readout": readout, "note": note, "notes": notes,
+        "error": error, "series": series, "panels": panels, "names": names, "readout": readout,
+        "note": note, "notes": notes,
         "symbol": symbol, "log": log, "digits": digits, "file": title.lower().replace(" ", "-"),
         "columns": {name: _column(table[name]) for name in table.columns},
     }  # fmt: skip
@@ -89,7 +95,7 @@ def _column(values: pd.Series) -> dict:
     """A column for the page: repeated values as codes into their levels, others as plain numbers."""
     plain = [None if pd.isna(v) else v.item() if hasattr(v, "item") else v for v in values]
     levels = list(dict.fromkeys(plain))
-    if len(levels) <= 40:
+    if len(levels) <= 120:
         position = {v: k for k, v in enumerate(levels)}
         return {"levels": levels, "codes": [position[v] for v in plain]}
     return {"data": [round(v, 4) if isinstance(v, float) else v for v in plain]}

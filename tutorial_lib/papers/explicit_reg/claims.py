@@ -127,8 +127,8 @@ def tends_to_one(factor: float, **values):
         part = ratios(pick(table, layer="all", where="average over data", sigma=table["sigma"].min(), **values))
         return margins(
             {
-                f"{activation}, {loss}": CLOSE - 100 * (rows.set_index("seed")["plain"] / factor - 1).abs()
-                for (activation, loss), rows in part.groupby(["activation", "loss"], sort=False)
+                f"{a}, {loss}, {epochs} epochs": CLOSE - 100 * (rows.set_index("seed")["plain"] / factor - 1).abs()
+                for (a, loss, epochs), rows in part.groupby(["activation", "loss", "epochs"], sort=False)
             }
         )
 

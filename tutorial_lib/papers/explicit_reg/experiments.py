@@ -308,82 +308,67 @@ SPECTRA = Sweep(
 )  # fmt: skip
 
 
-def theorem_cell(config: dict, activation: str, loss: str, seed: int) -> list[dict]:
-    """Theorem 1 on a small trained network, in float64: E[ΔL], R of eq. (10) and the curvature term, over σ.
+def theorem_cell(config: dict, activation: str, loss: str, epochs: int, seed: int) -> list[dict]:
+    """Theorem 1 on a small network, in float64: E[ΔL], R of eq. (10) and the curvature term, over σ.
 
-    Averaged over test images, and at the one test image whose pre-activations lie farthest from a kink at zero.
-    `layer` is the one that is noised, or "all".
+    The network was trained for `epochs` (0: as initialised). Averaged over test images, and at the one test image whose
+    pre-activations lie farthest from a kink at zero. ``layer`` is the one that is noised, or "all".
     """
     data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
-
-    def targets(y):
-        return y if loss == "cross-entropy" else nn.functional.one_hot(y, int(data.y_train.max()) + 1).float()
-
+    classes, fitted = int(data.y_train.max()) + 1, nn.functional.cross_entropy
+    y_train, y = data.y_train, data.y_test[: config["images"]]
+    if loss == "squared error":
+        y_train, fitted = nn.functional.one_hot(y_train, classes).float(), nn.functional.mse_loss
+        y = nn.functional.one_hot(y, classes).double()
     torch.manual_seed(seed)
-    classes = int(data.y_train.max()) + 1
-    model = mlp(data.x_train[0].numel(), classes, (32, 32), ACTIVATIONS[activation]).to(data.x_train.device)
-    fit(
-        model, data.x_train, targets(data.y_train), epochs=config["epochs"], batch_size=64, seed=seed, progress=False,
-        loss=nn.functional.cross_entropy if loss == "cross-entropy" else nn.functional.mse_loss,
-    )  # fmt: skip
+    model = mlp(data.x_train[0].numel(), classes, (32, 32), ACTIVATIONS[activation]).to(y.device)
+    fit(model, data.x_train, y_train, epochs=epochs, batch_size=64, seed=seed, loss=fitted, progress=False)
     model.double()
-    x, y = data.x_test.double()[: config["images"]], targets(data.y_test)[: config["images"]]
-    y = y if loss == "cross-entropy" else y.double()
+    x = data.x_test[: config["images"]].double()
     with torch.no_grad():
         first = model.linear1(model.data(x))
         nearest = torch.cat([first, model.linear2(model.act1(first))], 1).abs().min(1).values
-    place = int(nearest.argmax())
-    rows = []
+    place, rows = int(nearest.argmax()), []
     for layer in ("all", *noised_layers(model)):
         layers = None if layer == "all" else [layer]
-        for where in ("average over data", "one point"):
-            one = [place] * len(x) if where == "one point" else range(len(x))  # as many draws for the one
-            xs, ys = x[list(one)], y[list(one)]
-            unit = (
-                method.explicit_regulariser(model, xs[:1] if where == "one point" else xs, 1.0, loss, layers)
-                .mean()
-                .item()
-            )
-            head = (xs[:1], ys[:1]) if where == "one point" else (xs, ys)
-            curvature = method.curvature_term(model, *head, 1.0, loss, layers).mean().item()
+        for where, index in (("average over data", range(len(x))), ("one point", [place])):
+            xs, ys = x[list(index)], y[list(index)]
+            unit = method.explicit_regulariser(model, xs, 1.0, loss, layers).mean().item()
+            curvature = method.curvature_term(model, xs, ys, 1.0, loss, layers).mean().item()
+            copies = len(x) // len(xs)  # as many draws for the one point as for all images together
+            xs, ys = xs.repeat(copies, 1, 1, 1), ys.repeat(copies, *[1] * (ys.ndim - 1))
             for sigma in config["sigmas"]:
                 change, error = method.loss_change(model, xs, ys, sigma**2, loss, config["pairs"], layers, seed)
                 rows.append(
                     {
                         "layer": layer, "where": where, "sigma": sigma, "change": change.mean().item(),
-                        "error": error.square().sum().sqrt().item() / len(x), "regulariser": sigma**2 * unit,
+                        "error": error.square().sum().sqrt().item() / len(xs), "regulariser": sigma**2 * unit,
                         "curvature": sigma**2 * curvature, "nearest_kink": nearest[place].item(),
                     }
                 )  # fmt: skip
     return rows
 
 
+_THEOREM = {
+    "data": {}, "epochs": [0, 2, 20], "images": 64, "pairs": 500,
+    "sigmas": [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3162, 0.5],
+}  # fmt: skip
 THEOREM = Sweep(
     f"{SLUG}/theorem-1",
     theorem_cell,
     lambda config: [
-        {"activation": activation, "loss": loss}
-        for activation in ACTIVATIONS for loss in ("cross-entropy", "squared error")
+        {"activation": activation, "loss": loss, "epochs": epochs}
+        for activation in ACTIVATIONS for loss in ("cross-entropy", "squared error") for epochs in config["epochs"]
     ],
     {
         "smoke": {
             "default": {
-                "seeds": 1, "data": {"train": 200, "test": 20}, "epochs": 2, "images": 4, "pairs": 20,
+                **_THEOREM, "seeds": 1, "data": {"train": 200, "test": 20}, "epochs": [0, 2], "images": 4, "pairs": 20,
                 "sigmas": [0.01, 0.1],
             },
         },
-        "desk": {
-            "default": {
-                "seeds": 3, "data": {}, "epochs": 20, "images": 64, "pairs": 500,
-                "sigmas": [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3162, 0.5],
-            },
-        },
-        "paper": {
-            "default": {
-                "seeds": 10, "data": {}, "epochs": 20, "images": 256, "pairs": 5000,
-                "sigmas": [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3162, 0.5],
-            },
-        },
+        "desk": {"default": {**_THEOREM, "seeds": 3}},
+        "paper": {"default": {**_THEOREM, "seeds": 10, "images": 256, "pairs": 5000}},
     },
 )  # fmt: skip
 
@@ -600,16 +585,17 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
 
 def draw_theorem(table: pd.DataFrame, dataset: str):
     """Theorem 1: E[ΔL] over R of eq. (10), without and with the term that the paper drops, as σ → 0."""
-    part = ratios(pick(table, layer="all"))
-    figure, axes = _panels(4, columns=4)
-    for axis, ((loss, activation), lines) in zip(axes, part.groupby(["loss", "activation"], sort=False), strict=False):
+    groups = list(ratios(pick(table, layer="all")).groupby(["epochs", "loss", "activation"]))
+    figure, axes = _panels(len(groups), columns=4, height=3)
+    for axis, ((epochs, loss, activation), lines) in zip(axes, groups, strict=False):
         for where, marker in (("average over data", "o"), ("one point", "^")):
             for column, colour, name in (("plain", OKABE_ITO[5], "R alone"), ("full", OKABE_ITO[4], "with the term")):
                 means = mean_and_sem(pick(lines, where=where), ["sigma"], column)
                 axis.errorbar(means["sigma"], means[column], means["sem"], color=colour, marker=marker, ms=4, capsize=2,
                               ls="-" if marker == "o" else ":", label=f"{name}, {where}")  # fmt: skip
         axis.axhline(1, color="0.5", lw=1)
-        axis.set(xscale="log", xlabel="σ", ylabel="E[ΔL] over the right side", title=f"{loss}, {NAMES[activation]}")
+        axis.set(xscale="log", xlabel="deviation σ of the noise", ylabel="E[ΔL] / right side", ylim=(0, 2),
+                 title=f"{loss}, {NAMES[activation]}, {epochs} epochs")  # fmt: skip
     axes[0].legend(fontsize="small")
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
@@ -631,7 +617,7 @@ def _images(dataset: str) -> bool:
 
 _TRAINED = "SGD, learning rate 0.001, batch 512 (App. H); epochs not given"
 _SENSITIVE = ["accuracy", "jacobian quantile", "jacobian norm", "margin bound"]
-_CALIBRATED = ["calibration error", "reliability", "entropy", "mean entropy"]
+_CALIBRATED = ["accuracy", "calibration error", "reliability", "entropy", "mean entropy"]
 _COMPARED = [BASELINE, NOISE, REGULARISER]
 EXPERIMENTS = [
     Experiment(
@@ -651,7 +637,7 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-4", "Figure 4", "Reliability diagrams and the entropy of predictions",
         f"σ² = 0.1; {_TRAINED}", TRAINING, draw_calibration,
-        _rows(_CALIBRATED, network="mlp", activation="elu", kind=_COMPARED), suits=_images,
+        _rows(_CALIBRATED, network="mlp", activation="elu"), suits=_images,
     ),
     Experiment(
         f"{SLUG}/fig-5", "Figure 5", "J_k J_kᵀ, outputs by outputs", f"MLP and conv, no regularisation; {_TRAINED}",
@@ -686,7 +672,7 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-11", "Figure 11", "Reliability and entropy of MLPs and convolutional networks",
         f"SVHN and CIFAR-10, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_calibration,
-        _rows(_CALIBRATED, network=["mlp", "conv"], activation="elu", kind=_COMPARED), suits=_images,
+        _rows(_CALIBRATED, network=["mlp", "conv"], activation="elu"), suits=_images,
     ),
     Experiment(
         f"{SLUG}/theorem-1", "Theorem 1", "Both sides of Theorem 1 as the noise vanishes", "not measured in the paper",

@@ -1,0 +1,244 @@
+"""The explorers of this chapter, from the shipped tables, and the live panel for a running kernel."""
+
+import pandas as pd
+
+from ...draw import mean_and_sem
+from ...explore import Explorer, explorer
+from ...sweep import read_table, shipped
+from .experiments import (
+    ACTIVATIONS,
+    BASELINE,
+    INPUT,
+    LAYER_NAMES,
+    NAMES,
+    NOISE,
+    RARE,
+    REGULARISER,
+    SLUG,
+    draw_robustness,
+    draw_spectra,
+    draw_theorem,
+    pick,
+    ratios,
+)  # fmt: skip
+
+_KINDS = [NOISE, REGULARISER, INPUT, BASELINE]  # the order gives each its colour in the page
+
+
+def _spectra() -> pd.DataFrame:
+    return read_table(f"{SLUG}/fig-2", "none", "desk")
+
+
+def spectra() -> Explorer:
+    """Fig. 2: the learned spectrum along training with the fitted function beside it, for noise and regulariser."""
+    raw = _spectra()
+    steps = sorted(raw.loc[raw["step"] > 0, "step"].unique())
+    steps = [*steps[:-1][1::2], steps[-1]]
+    means = mean_and_sem(raw, ["measure", "kind", "variance", "step", "x"])
+    target = means[means["step"] == 0].assign(kind="target", variance=None, step=None)
+    means = pick(means, step=steps)
+    means = pd.concat([means[means["kind"] == kind] for kind in _KINDS] + [target], ignore_index=True)
+    means.loc[means["kind"] == BASELINE, "variance"] = None
+    high = pick(means, measure="amplitude", x=[30, 35, 40, 45, 50])
+    notes = {}
+    for variance in sorted(raw.loc[raw["variance"] > 0, "variance"].unique()):
+        for step in steps:
+            said = [
+                f"{kind} {part['value'].mean():.2f}"
+                for kind in (BASELINE, NOISE, REGULARISER)
+                for part in [high[(high["kind"] == kind) & (high["step"] == step)
+                                  & (high["variance"].isna() | (high["variance"] == variance))]]
+            ]  # fmt: skip
+            notes[f"{variance:g}|{step}"] = f"Mean amplitude at frequencies 30 to 50: {', '.join(said)} (target: 1)."
+    table = means.assign(panel=means["measure"], value=means["value"].round(2))
+    return explorer(
+        "lines",
+        table[["panel", "kind", "variance", "step", "x", "value"]],
+        title="Spectrum and learned function along training",
+        controls=[
+            {"column": "variance", "label": "Variance σ² of the noise"},
+            {"column": "step", "label": "Training step"},
+        ],
+        start={"variance": raw.loc[raw["variance"] > 0, "variance"].min(), "step": steps[-1]},
+        x="x",
+        y="value",
+        value="value",
+        series="kind",
+        panels=[
+            {"name": "amplitude", "x": "frequency", "y": "amplitude (mean over seeds)"},
+            {"name": "function", "x": "z", "y": "learned function (seed 0)"},
+        ],
+        names={"panel": "panel", "kind": "training", "variance": "σ²", "step": "step", "x": "x", "value": "value"},
+        notes=notes,
+        symbol="x",
+        digits=2,
+        picture=draw_spectra(raw, "none"),
+    )
+
+
+def theorem() -> Explorer:
+    """Theorem 1: E[ΔL] over R, with and without the curvature term, over σ; by loss, activation and noised layer."""
+    dataset = shipped(f"{SLUG}/theorem-1")[0]["dataset"]
+    raw = read_table(f"{SLUG}/theorem-1", dataset, "desk")
+    table = ratios(raw)
+    table["layer"] = table["layer"].map({"all": "all layers", **dict(zip(LAYERS, LAYER_NAMES, strict=True))})
+    table["activation"] = table["activation"].map(NAMES)
+    table["half"] = 2 * table["plain"]
+    keys, parts = ["loss", "activation", "epochs", "layer", "where", "sigma"], []
+    for column, name in (("plain", "R of eq. 10"), ("full", "R and the curvature term"), ("half", "R of eq. 12")):
+        source = table if column != "half" else pick(table, loss="squared error")
+        parts.append(mean_and_sem(source, keys, column).rename(columns={column: "ratio"}).assign(side=name))
+    means = pd.concat(parts, ignore_index=True).round({"ratio": 3, "sem": 3})
+    return explorer(
+        "lines",
+        means[[*keys, "side", "ratio", "sem"]],
+        title="Two sides of Theorem 1",
+        controls=[
+            {"column": "loss", "label": "Loss"},
+            {"column": "activation", "label": "Activation"},
+            {"column": "epochs", "label": "Epochs of training"},
+            {"column": "layer", "label": "Noised layer"},
+            {"column": "where", "label": "Where"},
+        ],
+        start={"loss": "squared error", "activation": "ELU", "epochs": 2, "layer": "all layers",
+               "where": "average over data"},
+        x="sigma",
+        y="ratio",
+        value="ratio",
+        error="sem",
+        series="side",
+        names={"loss": "loss", "activation": "activation", "epochs": "epochs of training",
+               "layer": "noised layer", "where": "where",
+               "sigma": "deviation σ of the noise", "ratio": "E[ΔL] divided by the right side", "sem": "standard error",
+               "side": "right side"},
+        symbol="σ",
+        log=True,
+        digits=2,
+        picture=draw_theorem(raw, dataset),
+    )  # fmt: skip
+
+
+LAYERS = ["data", "act1", "act2"]
+
+
+def robustness() -> Explorer:
+    """Figs. 3, 4, 11: the sensitivity curve, and the reliability diagram on data with noise of the chosen σ (ELU)."""
+    parts, notes, keys = [], {}, ["network", "kind", "sigma"]
+    for t in shipped(f"{SLUG}/fig-11"):
+        raw = read_table(f"{SLUG}/fig-11", t["dataset"], t["budget"])
+        raw["network"] = raw["network"].map(NAMES)
+        accuracy = mean_and_sem(pick(raw, measure="accuracy"), keys)
+        errors = mean_and_sem(pick(raw, measure="calibration error"), keys)
+        diagram = pick(raw, measure="reliability").groupby([*keys, "y"])[["x", "value", "share"]].mean().reset_index()
+        diagram = diagram[diagram["share"] > RARE]
+        diagram = diagram.assign(panel="reliability", x=100 * diagram["x"], value=100 * diagram["value"])
+        curve = accuracy.assign(panel="sensitivity", x=accuracy["sigma"], sigma=None)
+        parts += [part.assign(dataset=t["dataset"]) for part in (curve, diagram)]
+        both = accuracy.merge(errors, on=keys, suffixes=("", "_error")).set_index("kind")
+        for (network, sigma), rows in both.groupby(["network", "sigma"]):
+            said = [f"{k} {rows.at[k, 'value']:.1f} % ({rows.at[k, 'value_error']:.1f} %)" for k in _KINDS]
+            notes[f"{t['dataset']}|{network}|{sigma:g}"] = (
+                f"Accuracy (calibration error) at σ = {sigma:g}: {', '.join(said)}."
+            )
+    ideal = pd.DataFrame({"panel": "reliability", "kind": "calibrated", "x": [0.0, 100.0], "value": [0.0, 100.0]})
+    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat([*(table[table["kind"] == kind] for kind in _KINDS), ideal], ignore_index=True)
+    first = shipped(f"{SLUG}/fig-3")[0]
+    return explorer(
+        "lines",
+        table[["panel", "dataset", "network", "sigma", "kind", "x", "value"]].round({"x": 1, "value": 1}),
+        title="Sensitivity and reliability",
+        controls=[
+            {"column": "dataset", "label": "Data set"},
+            {"column": "network", "label": "Network (ELU)"},
+            {"column": "sigma", "label": "Deviation σ of the noise on the data"},
+        ],
+        start={"dataset": first["dataset"], "network": "MLP", "sigma": 0.3},
+        x="x",
+        y="value",
+        value="value",
+        series="kind",
+        panels=[
+            {"name": "sensitivity", "x": "deviation σ of the noise on the data", "y": "accuracy (%)", "mark": "sigma"},
+            {"name": "reliability", "x": "confidence (%)", "y": "accuracy (%)"},
+        ],
+        names={"panel": "panel", "dataset": "data set", "network": "network", "sigma": "σ", "kind": "training",
+               "x": "x", "value": "value"},
+        notes=notes,
+        symbol="x",
+        picture=draw_robustness(read_table(f"{SLUG}/fig-3", first["dataset"], first["budget"]), first["dataset"]),
+    )  # fmt: skip
+
+
+def live():
+    """An ipywidgets panel that trains for real on the digits: kind of training, σ², activation, epochs.
+
+    It draws the test loss along training and the sensitivity curve of every network that was trained so far. Needs a
+    running kernel and the extra ``tutorial-lib[live]``.
+    """
+    try:
+        import ipywidgets as widgets
+    except ImportError as error:
+        raise ImportError("the live panel needs ipywidgets: pip install tutorial-lib[live]") from error
+    import torch
+    from matplotlib.figure import Figure
+
+    from ...data import load_data
+    from ...measure import corrupt
+    from ...train import evaluate
+    from .experiments import build, train
+
+    data, trained = load_data("digits"), {}
+    config = {"batch_size": 64, "lr": 0.005, "optimizer": "sgd, momentum 0.9", "sample": 16}
+    wide = {"style": {"description_width": "9em"}, "layout": {"width": "26em"}}
+    kind = widgets.Dropdown(options=[BASELINE, INPUT, NOISE, REGULARISER], value=NOISE, description="training", **wide)
+    variance = widgets.FloatSlider(value=0.1, min=0.01, max=0.5, step=0.01, description="variance σ²", **wide)
+    activation = widgets.Dropdown(options=list(ACTIVATIONS), value="elu", description="activation", **wide)
+    epochs = widgets.IntSlider(value=20, min=1, max=80, description="epochs", **wide)
+    button = widgets.Button(description="Train", button_style="primary")
+    message, picture = widgets.Label(), widgets.Output()
+
+    def compute(_):
+        button.disabled = True
+        try:
+            name = f"{kind.value}, {activation.value}" + (
+                "" if kind.value == BASELINE else f", σ² = {variance.value:g}"
+            )
+            if (name, epochs.value) not in trained:
+                message.value = "training …"
+                torch.manual_seed(0)
+                model, losses = build("mlp", activation.value, data.x_train, 10), []
+
+                def follow(epoch, _):
+                    model.eval()
+                    with torch.no_grad():
+                        losses.append(torch.nn.functional.cross_entropy(model(data.x_test), data.y_test).item())
+                    model.train()
+
+                options = {**config, "epochs": epochs.value}
+                train(model, data.x_train, data.y_train, kind.value, variance.value, "+", options, 0, follow)
+                curve = [evaluate(model, corrupt(data.x_test, s), data.y_test) for s in _SIGMAS]
+                trained[name, epochs.value] = losses, curve
+            figure = Figure(figsize=(10, 3.4), layout="constrained")
+            left, right = figure.subplots(1, 2)
+            for (label, _epochs), (losses, curve) in trained.items():
+                left.plot(range(1, len(losses) + 1), losses, label=label)
+                right.plot(_SIGMAS, curve, "o-", ms=3)
+            left.set(xlabel="epoch", ylabel="test loss (nats)", yscale="log")
+            left.legend(fontsize="small")
+            right.set(xlabel="deviation σ of the noise on the data", ylabel="accuracy (%)", ylim=(0, 102))
+            with picture:
+                from IPython.display import display
+
+                picture.clear_output(wait=True)
+                display(figure)
+            losses, curve = trained[name, epochs.value]
+            message.value = f"{name}: test loss {losses[-1]:.3f}, accuracy {curve[0]:.1f} %"
+        finally:
+            button.disabled = False
+
+    button.on_click(compute)
+    return widgets.VBox([kind, variance, activation, epochs, button, message, picture])
+
+
+_SIGMAS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
