@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tutorial_lib import ActivationNoise, PerClass, autoencoder, inject, injected, set_noise
+from tutorial_lib import ActivationNoise, PerClass, autoencoder, convnet, inject, injected, mlp, set_noise
 from tutorial_lib.papers.activation_noise.method import (
     accuracy_over_n,
     by_class,
@@ -348,6 +348,56 @@ def test_autoencoder_needs_multiples_of_eight(size, code, back):
     output = network(x)
     assert output.shape == (2, 1, *back)
     assert output.min() >= 0 and output.max() <= 1
+
+
+# --- the networks of explicit regularisation, App. H
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU])
+@pytest.mark.parametrize("widths", [(512, 512), (5,), (), (4, 3, 6)])
+def test_mlp_has_the_papers_layers(widths, activation):
+    """Layers by name, parameters by hand, and the output recomputed: an activation behind the last layer would show."""
+    network = mlp(12, 3, widths, activation) if widths != (512, 512) else mlp(12, 3, activation=activation)
+    hidden = [f"{kind}{i}" for i in range(1, len(widths) + 1) for kind in ("linear", "act")]
+    assert [name for name, _ in network.named_children()] == ["data", *hidden, f"linear{len(widths) + 1}"]
+    sizes = [12, *widths, 3]
+    assert sum(p.numel() for p in network.parameters()) == sum(a * b + b for a, b in itertools.pairwise(sizes))
+    with torch.no_grad():
+        network[-1].bias.fill_(-3.0)  # negative outputs, on which an activation would act
+    x = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    h = x.reshape(4, 12)
+    for i in range(1, len(widths) + 2):
+        layer = network.get_submodule(f"linear{i}")
+        h = h @ layer.weight.T + layer.bias
+        h = activation()(h) if i <= len(widths) else h
+    torch.testing.assert_close(network(x), h)
+    assert h.shape == (4, 3) and h.max() < 0
+    assert [type(m) for n, m in network.named_children() if n.startswith("act")] == [activation] * len(widths)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU])
+@pytest.mark.parametrize(("channels", "size", "last"), [(3, 32, 6), (1, 28, 5), (1, 10, 1), (2, 13, 1), (1, 16, 2)])
+def test_convnet_has_the_papers_layers(channels, size, last, activation):
+    """32 and 128 filters, 4x4, stride 2, no padding (32 -> 15 -> 6), one dense layer: the output recomputed."""
+    network = convnet(channels, size, 7, activation)
+    names = [name for name, _ in network.named_children()]
+    assert names == ["data", "conv1", "act1", "conv2", "act2", "flatten", "linear3"]
+    expected = (16 * channels * 32 + 32) + (16 * 32 * 128 + 128) + (128 * last**2 * 7 + 7)
+    assert sum(p.numel() for p in network.parameters()) == expected
+    x = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(network.data(x), x)
+    h, (w1, b1, w2, b2, w3, b3) = x, network.parameters()
+    for w, b in ((w1, b1), (w2, b2)):
+        h = activation()(nn.functional.conv2d(h, w, b, stride=2))
+    assert h.shape == (2, 128, last, last)
+    torch.testing.assert_close(network(x), h.reshape(2, -1) @ w3.T + b3)
+
+
+@pytest.mark.parametrize("size", [3, 8, 9])
+def test_convnet_refuses_images_too_small_for_it(size):
+    """The digits have 8x8 pixels: the error must come here, not from a convolution, and name the least size."""
+    with pytest.raises(ValueError, match=rf"{size} pixels are too small.*10 or more"):
+        convnet(1, size, 10)
 
 
 def test_cross_entropy_trains_where_squared_error_stands_still():

@@ -116,6 +116,10 @@ def test_links_to_the_repository_derive_from_the_one_address():
 
 
 CHAPTER = "book/activation-noise"
+EXPLORERS = {
+    CHAPTER: ["Accuracy over noise at training", "Accuracy over the number", "Densities"],
+    "book/explicit-reg": ["Two sides of Theorem 1", "Spectrum and learned function", "Sensitivity and reliability"],
+}
 
 
 def explorer(opened, title):
@@ -229,9 +233,10 @@ def test_densities_follow_distribution_and_parameter(browser):
         assert len({before, middle, path.get_attribute("d")}) == 3
 
 
-def test_a_redraw_takes_less_than_50_ms(browser):
-    with Page(browser, CHAPTER) as opened:
-        for title in ("Accuracy over noise at training", "Accuracy over the number", "Densities"):
+@pytest.mark.parametrize("chapter", EXPLORERS)
+def test_a_redraw_takes_less_than_50_ms(browser, chapter):
+    with Page(browser, chapter) as opened:
+        for title in EXPLORERS[chapter]:
             root = explorer(opened, title)
             slowest = root.locator("input[type=range]:enabled, select:enabled").first.evaluate(
                 """input => { const times = [];
@@ -251,19 +256,21 @@ def test_the_table_is_one_click_away(browser):
         assert rows.count() == root.locator("rect.tl-cell[data-value]:not([data-value=''])").count()
 
 
-def test_without_scripts_there_is_a_picture(browser):
-    with Page(browser, CHAPTER, java_script_enabled=False) as opened:
+@pytest.mark.parametrize("chapter", EXPLORERS)
+def test_without_scripts_there_is_a_picture(browser, chapter):
+    with Page(browser, chapter, java_script_enabled=False) as opened:
         pictures = opened.page.locator(".tl-explorer img")
-        assert pictures.count() == 3
-        for k in range(3):
+        assert pictures.count() == len(EXPLORERS[chapter])
+        for k in range(len(EXPLORERS[chapter])):
             assert pictures.nth(k).is_visible() and pictures.nth(k).bounding_box()["width"] > 200
 
 
-def test_dark_mode_keeps_explorers_readable(browser):
+@pytest.mark.parametrize("chapter", EXPLORERS)
+def test_dark_mode_keeps_explorers_readable(browser, chapter):
     """Contrast of the explorer's text against what is behind it, by the WCAG formula: at least 4.5 in both modes."""
     for scheme in ("light", "dark"):
-        with Page(browser, CHAPTER, color_scheme=scheme) as opened:
-            root = explorer(opened, "Accuracy over the number")
+        with Page(browser, chapter, color_scheme=scheme) as opened:
+            root = explorer(opened, EXPLORERS[chapter][1])
             colours = root.locator(".tl-readout").evaluate(
                 """e => { let back = e, colour;
                 do { colour = getComputedStyle(back).backgroundColor; back = back.parentElement; }
@@ -290,7 +297,114 @@ def test_no_dead_sliders_in_the_static_pages():
 
 
 def test_explorers_are_small():
-    from tutorial_lib.papers.activation_noise import explorers
+    import importlib
+    import inspect
 
-    for make in (explorers.alphas, explorers.samples, explorers.densities):
-        assert len(make().html.encode()) <= 150_000, make.__name__
+    from tutorial_lib.explore import Explorer
+    from tutorial_lib.papers import wings
+
+    for wing in wings():
+        module = importlib.import_module(f"tutorial_lib.papers.{wing}.explorers")
+        made = [f for _, f in inspect.getmembers(module, inspect.isfunction)
+                if inspect.signature(f).return_annotation is Explorer and f.__module__ == module.__name__]  # fmt: skip
+        assert len(made) >= 3
+        for make in made:
+            assert len(make().html.encode()) <= 150_000, make.__name__
+
+
+def drawn_dots(panel) -> dict:
+    """(series, x) -> value of every dot that a chart shows."""
+    dots = panel.locator("circle[data-series]").evaluate_all(
+        "els => els.map(e => [e.dataset.series, Number(e.dataset.x), Number(e.dataset.value)])"
+    )
+    return {(name, x): value for name, x, value in dots}
+
+
+def axis_labels(panel) -> list[str]:
+    return panel.locator("text").all_inner_texts()
+
+
+def test_theorem_1_shows_the_measured_ratios(browser):
+    from tutorial_lib.draw import mean_and_sem
+    from tutorial_lib.papers.explicit_reg.experiments import pick, ratios
+    from tutorial_lib.sweep import read_table
+
+    table = pick(ratios(read_table("explicit-reg/theorem-1", "digits", "desk")), where="average over data", epochs=2)
+    with Page(browser, "book/explicit-reg") as opened:
+        root = explorer(opened, "Two sides of Theorem 1")
+        for loss, activation, layer, name in (
+            ("squared error", "ELU", "all layers", "all"),
+            ("cross-entropy", "ReLU", "layer 1", "act1"),
+        ):
+            for column, value in (("loss", loss), ("activation", activation), ("layer", layer)):
+                control(root, column).select_option(value)
+            part = pick(table, loss=loss, activation=activation.lower(), layer=name)
+            shown = drawn_dots(root.locator(".tl-figure svg"))
+            for column, side in (("plain", "R of eq. 10"), ("full", "R and the curvature term")):
+                expected = {
+                    (side, r.sigma): getattr(r, column) for r in mean_and_sem(part, ["sigma"], column).itertuples()
+                }
+                assert {k: v for k, v in shown.items() if k[0] == side} == pytest.approx(expected, abs=2e-3)
+            assert any(side == "R of eq. 12" for side, _ in shown) == (loss == "squared error")
+
+
+def test_the_spectrum_follows_the_time_slider_and_its_axes_stand_still(browser):
+    with Page(browser, "book/explicit-reg") as opened:
+        root = explorer(opened, "Spectrum and learned function")
+        panels = root.locator(".tl-figure svg")
+        assert panels.count() == 2
+
+        def state():
+            paths = [panels.nth(k).locator("path[data-series=baseline]").get_attribute("d") for k in (0, 1)]
+            target = panels.nth(1).locator("path[data-series=target]").get_attribute("d")
+            return paths, target, [axis_labels(panels.nth(k)) for k in (0, 1)]
+
+        late, target, axes = state()
+        control(root, "step").focus()
+        opened.page.keyboard.press("Home")
+        early, same_target, same_axes = state()
+        assert early[0] != late[0] and early[1] != late[1] and target == same_target and axes == same_axes
+        told = root.locator(".tl-readout").inner_text()
+        assert "Mean amplitude at frequencies 30 to 50: baseline 0." in told
+        noise = panels.nth(0).locator("path[data-series=noise]")
+        weak = noise.get_attribute("d")
+        control(root, "variance").focus()
+        opened.page.keyboard.press("End")
+        assert control(root, "variance").get_attribute("aria-valuetext") == "0.1"
+        assert noise.get_attribute("d") != weak
+
+
+def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser):
+    from tutorial_lib.draw import mean_and_sem
+    from tutorial_lib.papers.explicit_reg.experiments import pick
+    from tutorial_lib.sweep import read_table
+
+    with Page(browser, "book/explicit-reg", viewport={"width": 1400, "height": 900}) as opened:
+        root = explorer(opened, "Sensitivity and reliability")
+        control(root, "dataset").select_option("digits")
+        control(root, "network").select_option("conv")
+        curve, diagram = root.locator(".tl-figure svg").nth(0), root.locator(".tl-figure svg").nth(1)
+        left, right = curve.bounding_box(), diagram.bounding_box()
+        assert abs(left["y"] - right["y"]) < 2 and left["x"] + left["width"] <= right["x"] + 1  # side by side
+        table = pick(read_table("explicit-reg/fig-11", "digits", "desk"), network="conv", measure="accuracy")
+        means = mean_and_sem(table, ["kind", "sigma"])
+        expected = {(r.kind, r.sigma): r.value for r in means.itertuples()}
+        assert drawn_dots(curve) == pytest.approx(expected, abs=0.051)
+        before, stands = drawn_dots(diagram), drawn_dots(curve)
+        slider = control(root, "sigma")
+        slider.focus()
+        opened.page.keyboard.press("End")
+        assert drawn_dots(curve) == stands and drawn_dots(diagram) != before
+        assert (
+            curve.locator("[data-mark]").get_attribute("data-mark") == "1"
+            and not diagram.locator("[data-mark]").count()
+        )
+        at_one = means[(means["kind"] == "noise") & (means["sigma"] == 1)]["value"].item()
+        assert f"noise {at_one:.1f} %" in root.locator(".tl-readout").inner_text()
+
+
+def test_panels_stand_below_each_other_on_a_phone(browser):
+    with Page(browser, "book/explicit-reg", viewport={"width": 390, "height": 800}) as opened:
+        panels = explorer(opened, "Sensitivity and reliability").locator(".tl-figure svg")
+        first, second = panels.nth(0).bounding_box(), panels.nth(1).bounding_box()
+        assert second["y"] >= first["y"] + first["height"] - 1 and first["width"] > 250

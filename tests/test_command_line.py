@@ -47,10 +47,16 @@ def test_shipped_tables_meet_their_promise():
     assert read_table("activation-noise/fig-3", "cifar-10", "desk")["alpha_inference"].nunique() >= 8
 
 
+@pytest.fixture(scope="module")
+def smoke_runs(tmp_path_factory):
+    """One folder for all: figures that are views of one sweep compute its cells once."""
+    return tmp_path_factory.mktemp("smoke")
+
+
 @pytest.mark.parametrize("name", list(experiments()))
-def test_every_experiment_runs_at_smoke_and_is_drawn(name, tmp_path, capsys):
-    assert main(["run", name, "--out", str(tmp_path)]) == 0
-    table = next((tmp_path / name).glob("*-smoke.csv"))
+def test_every_experiment_runs_at_smoke_and_is_drawn(name, smoke_runs, capsys):
+    assert main(["run", name, "--out", str(smoke_runs)]) == 0
+    table = next((smoke_runs / name).glob(f"{experiments()[name].config('smoke')['dataset']}-smoke.csv"))
     assert len(pd.read_csv(table)) > 0
     assert json.loads(table.with_suffix(".json").read_text())["experiment"] == name
     assert table.with_suffix(".png").exists() or table.with_suffix(".txt").exists()
@@ -97,6 +103,11 @@ def test_accuracy_cell_is_what_the_method_says(tmp_path):
         (["run", "activation-noise/fig-3", "--dataset", "mnits"], "unknown data set 'mnits'"),
         (["run", "activation-noise/fig-3", "--dataset", "no/such.npz"], "no file"),
         (["run", "activation-noise/fig-3", "--seeds", "0"], "seeds = 0"),
+        (
+            ["run", "explicit-reg/fig-7", "--dataset", "digits"],
+            "fig-7 has nothing to show on digits; what has: explicit",
+        ),
+        (["run", "explicit-reg/fig-3", "--dataset", "diabetes"], "fig-3 has nothing to show on diabetes; what has: "),
         (["run", "activation-noise/fig-3", "--workers", "0"], "--workers 0"),
         (["run", "activation-noise/fig-3", "--device", "cuda:99"], "--device cuda:99"),
         (["run", "activation-noise/fig-3", "--dask", "tcp://127.0.0.1:1"], "no scheduler answers"),
@@ -109,6 +120,48 @@ def test_bad_input_exits_2_with_a_clear_error_and_writes_nothing(arguments, mess
     captured = capsys.readouterr()
     assert message in captured.err and captured.out == ""
     assert not (tmp_path / "out").exists()
+
+
+def test_a_figure_with_its_own_data_set_takes_it_and_leaves_other_figures_out(smoke_runs):
+    """Figure 7 is about regression: by default on diabetes, and the figures of classifiers are not written for it."""
+    assert main(["run", "explicit-reg/fig-7", "--out", str(smoke_runs)]) == 0
+    written = {path.parent.name for path in smoke_runs.glob("explicit-reg/*/diabetes-smoke.csv")}
+    assert written == {"fig-7", "fig-9"}
+    known = json.loads((smoke_runs / "explicit-reg/fig-7/diabetes-smoke.json").read_text())
+    assert known["command"].endswith("--dataset diabetes --seeds 1") and known["dataset"]["name"] == "diabetes"
+
+
+def test_the_training_cell_is_what_the_method_says():
+    """Rows of a cell against the method called by hand: kinds, layers and measures are not mixed up on the way."""
+    import torch
+
+    from tutorial_lib import load_data, mlp
+    from tutorial_lib.measure import grams, hessian_trace
+    from tutorial_lib.papers.explicit_reg import experiments as er
+
+    config = {**er.TRAINING.config("smoke"), "folder": "", "device": "cpu"}
+    rows = er.training_cell(config, "mlp", "elu", "noise", "+", 0.1, seed=1)
+    data = load_data("digits", seed=1, **config["data"])
+    torch.manual_seed(1)
+    model = mlp(144, 10, activation=torch.nn.ELU)
+    er.train(model, data.x_train, data.y_train, "noise", 0.1, "+", config, 1)
+    with torch.no_grad():
+        output = model(data.x_test)
+    found = {(r["measure"], r.get("layer"), r.get("sigma")): r["value"] for r in rows}
+    accuracy = 100 * (output.argmax(1) == data.y_test).float().mean().item()
+    assert found["accuracy", None, 0.0] == pytest.approx(accuracy)
+    last = [r["value"] for r in rows if r["measure"] == "test loss" and r["x"] == 2]
+    assert last == pytest.approx([torch.nn.functional.cross_entropy(output, data.y_test).item()])
+    _, g = grams(model, data.x_test[:8], ["act1"])
+    assert found["jacobian norm", 1, None] == pytest.approx(g[0].diagonal(dim1=1, dim2=2).sum(1).sqrt().mean().item())
+
+    rows = er.training_cell(config, "mlp-32", "elu", "regulariser", "×", 0.01, seed=1)
+    torch.manual_seed(1)
+    model = mlp(144, 10, (32, 32), torch.nn.ELU)
+    er.train(model, data.x_train, data.y_train, "regulariser", 0.01, "×", config, 1)
+    traces = hessian_trace(model, data.x_train, data.y_train, probes=2, seed=1)
+    last = {r["layer"]: r["value"] for r in rows if r["measure"] == "hessian trace" and r["x"] == 2}
+    assert [last[k] for k in range(3)] == pytest.approx(list(traces.values()), rel=1e-4)
 
 
 def test_usage_errors_exit_2():

@@ -3,6 +3,7 @@
 import bz2
 import dataclasses
 import hashlib
+import io
 import pickle
 from urllib.error import URLError
 
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from tutorial_lib import DataError, load_data
-from tutorial_lib.data import NAMES
+from tutorial_lib import data as module
+from tutorial_lib.data import NAMES, SLIMS, TORCHVISION
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -27,6 +30,7 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(torchvision.datasets.utils, "_urlretrieve", refuse)
     monkeypatch.setattr(torchvision.datasets.utils, "_get_redirect_url", refuse)
+    monkeypatch.setattr(torch.hub, "urlopen", refuse)
 
 
 def arrays(shape=(6, 5), n_train=12, n_test=6, classes=3, seed=0):
@@ -390,7 +394,186 @@ def test_cifar_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
         load_data("cifar-10", tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"])
+def write_svhn(folder, content, monkeypatch):
+    """MATLAB files with X [32, 32, 3, N] and y [N, 1], the digit 0 labelled 10, and their checksums in torchvision."""
+    from tutorial_lib._torchvision import torchvision
+
+    files = {}
+    for part in ("train", "test"):
+        file = folder / f"{part}_32x32.mat"
+        labels = content[f"y_{part}"].astype(np.uint8)[:, None]
+        savemat(file, {"X": np.moveaxis(content[f"x_{part}"], 0, 3), "y": np.where(labels == 0, 10, labels)})
+        files[part] = [f"http://nowhere.test/{file.name}", file.name, hashlib.md5(file.read_bytes()).hexdigest()]
+    monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", files)
+
+
+def test_svhn_from_matlab_files(tmp_path, monkeypatch):
+    """Height and width or the colours exchanged, the training set twice, or the digit 0 as an eleventh class."""
+    content = arrays((32, 32, 3), n_train=20, n_test=10, classes=10)
+    write_svhn(tmp_path, content, monkeypatch)
+    data = load_data("svhn", tmp_path)
+    check(data, content)
+    assert set(data.y_train.tolist()) == set(range(10))
+    assert (data.name, data.source) == ("svhn", "torchvision.datasets.SVHN")
+    half = load_data("svhn", tmp_path, size=16, train=10, test=5)
+    assert half.x_train.shape == (10, 3, 16, 16) and half.y_train.bincount().tolist() == [1] * 10
+
+
+def test_svhn_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
+    """As for CIFAR: a damaged file is not read, and the error says what to do."""
+    write_svhn(tmp_path, arrays((32, 32, 3), n_train=20, n_test=10, classes=10), monkeypatch)
+    file = tmp_path / "test_32x32.mat"
+    file.write_bytes(file.read_bytes()[:-9] + bytes(9))
+    with pytest.raises(DataError, match=r"svhn.*no network in tests.*svhn\.npz"):
+        load_data("svhn", tmp_path)
+
+
+# --- tables of numbers, for regression
+
+
+def rows(*arguments, **options):
+    """The rows [n, features and target] of the training and of the test part before they are standardised."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_standardised", lambda train, test: (train, test))
+        data = load_data(*arguments, **options)
+    return [torch.cat(pair, 1).numpy() for pair in ((data.x_train, data.y_train), (data.x_test, data.y_test))]
+
+
+def check_standardised(data, train, test):
+    """(z - mean) / deviation with those of the training part, by numpy; a column that never changes is 0."""
+    mean, deviation = train.astype(float).mean(0), train.astype(float).std(0)
+    deviation[deviation < 1e-6] = np.inf
+    for part, raw in (("train", train), ("test", test)):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        assert (x.dtype, y.dtype, y.shape) == (torch.float32, torch.float32, (len(raw), 1))
+        np.testing.assert_allclose(torch.cat([x, y], 1).numpy(), (raw - mean) / deviation, rtol=1e-4, atol=1e-5)
+
+
+def each_once(parts, features, target):
+    """All rows of the source, none twice: those of the test part are no others than those held out."""
+    found, truth = np.concatenate(parts), np.column_stack([features, target]).astype(np.float32)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, truth))
+    assert len({tuple(row) for row in truth}) == len(truth)
+
+
+def test_diabetes_is_scikit_learns_standardised_each_row_once(tmp_path):
+    """Rows lost or in both parts, targets of other rows, or test rows scaled by themselves."""
+    from sklearn.datasets import load_diabetes
+
+    data, parts = load_data("diabetes", tmp_path), rows("diabetes")
+    each_once(parts, *load_diabetes(return_X_y=True))
+    assert [part.shape for part in parts] == [(332, 11), (110, 11)]
+    check_standardised(data, *parts)
+    assert data.x_test.mean(0).abs().max() > 0.01  # the training part's mean was taken
+    assert (data.name, data.source) == ("diabetes", "scikit-learn's load_diabetes, 110 rows held out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_diabetes_subsets_are_seeded_rows_of_the_whole():
+    """The first rows, features without their targets, test rows in training, or the whole set's mean."""
+    whole, options = rows("diabetes"), {"train": 100, "test": 50, "seed": 1}
+    parts = rows("diabetes", **options)
+    for part, of, count in zip(parts, whole, (100, 50), strict=True):
+        members = {tuple(row) for row in part}
+        assert len(members) == len(part) == count and members < {tuple(row) for row in of}
+        assert members != {tuple(row) for row in of[:count]}
+    data = load_data("diabetes", **options)
+    check_standardised(data, *parts)
+    assert data.sha256 == load_data("diabetes").sha256
+    assert torch.equal(load_data("diabetes", **options).x_train, data.x_train)
+    assert not torch.equal(load_data("diabetes", train=100, test=50, seed=2).x_train, data.x_train)
+    with pytest.raises(DataError, match=r"333 training .* 1 to 332"):
+        load_data("diabetes", train=333)
+
+
+@pytest.mark.parametrize("name", ["diabetes", "boston"])
+def test_a_table_has_no_size(tmp_path, name):
+    """Ignored, size= would be reported with results on which it had no effect."""
+    with pytest.raises(DataError, match=rf"size = 8: {name} has no images"):
+        load_data(name, tmp_path, size=8)
+    assert not list(tmp_path.iterdir())
+
+
+BOSTON_FILE = "boston_housing.npz"
+
+
+def boston(monkeypatch, served=None):
+    """A made-up file in the format of Keras's, its checksum in BOSTON; with `served` the network hands out that."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(506, 13)) * np.arange(1, 14) + 5
+    x[:, 3] = 7.0  # a column that is constant
+    table = {"x": x, "y": x @ rng.normal(size=13) + rng.normal(size=506)}
+    file = io.BytesIO()
+    np.savez(file, **table)
+    content = file.getvalue()
+    monkeypatch.setattr(module, "BOSTON", (f"http://nowhere.test/{BOSTON_FILE}", hashlib.sha256(content).hexdigest()))
+    if served is not None:
+
+        class Answer(io.BytesIO):
+            def info(self):
+                return type("Headers", (), {"get_all": lambda self, name: None})()
+
+        monkeypatch.setattr(torch.hub, "urlopen", lambda request: Answer(content if served is True else served))
+    return content, table
+
+
+def test_boston_from_a_file_that_is_there(tmp_path, monkeypatch):
+    """Read without a network; a column that never changes must become 0, not NaN."""
+    content, table = boston(monkeypatch)
+    (tmp_path / BOSTON_FILE).write_bytes(content)
+    data, parts = load_data("boston", tmp_path), rows("boston", tmp_path)
+    each_once(parts, table["x"], table["y"])
+    assert [part.shape for part in parts] == [(404, 14), (102, 14)]
+    check_standardised(data, *parts)
+    assert not data.x_train[:, 3].any() and not data.x_test[:, 3].any()
+    assert (data.name, data.source) == ("boston", f"Keras's {BOSTON_FILE}, 102 rows held out")
+
+
+def test_boston_is_downloaded_once(tmp_path, monkeypatch):
+    """Into a folder that is made for it; the next run must not need the network."""
+    content, _ = boston(monkeypatch, served=True)
+    folder = tmp_path / "new" / "data"
+    first = load_data("boston", folder)
+    assert [file.name for file in folder.iterdir()] == [BOSTON_FILE]
+    assert (folder / BOSTON_FILE).read_bytes() == content
+    boston(monkeypatch, served=b"")
+    assert torch.equal(load_data("boston", folder).x_train, first.x_train)
+
+
+def test_boston_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
+    """A file of that name by another hand: named, with what to do, and left for the reader to look at."""
+    content, _ = boston(monkeypatch)
+    (tmp_path / BOSTON_FILE).write_bytes(content[:-1] + b"x")
+    with pytest.raises(DataError, match=rf"boston: {BOSTON_FILE} is not the expected file.*delete it"):
+        load_data("boston", tmp_path)
+    assert (tmp_path / BOSTON_FILE).exists()
+
+
+@pytest.mark.parametrize("served", [None, b"<html>moved</html>"], ids=["no network", "another file"])
+def test_boston_that_cannot_be_downloaded(tmp_path, monkeypatch, served):
+    """The reader learns where to put the file and what else to take; nothing half written is left for the next run."""
+    boston(monkeypatch, served)
+    with pytest.raises(DataError) as caught:
+        load_data("boston", tmp_path)
+    words = ["boston", f"http://nowhere.test/{BOSTON_FILE}", str(tmp_path), "diabetes"]
+    assert all(word in str(caught.value) for word in [*words, "no network" if served is None else "hash"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_bostons_address_and_checksum_are_those_of_keras():
+    """A slip of the finger in 64 digits would refuse the right file; keras.datasets.boston_housing names both."""
+    url, digest = module.BOSTON
+    assert url == f"https://storage.googleapis.com/tensorflow/tf-keras-datasets/{BOSTON_FILE}"
+    assert digest == "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5"
+
+
+def test_every_name_is_of_one_kind():
+    """A set that is named twice, or not listed, would be loaded by another branch than its own."""
+    assert sorted(NAMES) == sorted({"digits", *TORCHVISION, *SLIMS, "diabetes", "boston"})
+    assert len(NAMES) == len(set(NAMES))
+
+
+@pytest.mark.parametrize("name", [*TORCHVISION, *SLIMS])
 def test_named_set_that_is_neither_there_nor_to_be_had(tmp_path, name):
     """Without a network the reader must learn where to put the file, not see a traceback of urllib."""
     base = "cifar-100" if name == "cifar-20" else name

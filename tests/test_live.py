@@ -34,11 +34,33 @@ def test_the_panel_trains_infers_and_keeps_its_networks(monkeypatch):
     assert not button.disabled
 
 
-def test_the_panel_says_which_extra_it_needs(monkeypatch):
+def test_the_panel_of_explicit_regularisation_trains_and_keeps_its_networks(monkeypatch):
+    from tutorial_lib.papers.explicit_reg import experiments, explorers
+
+    trained, train = [], experiments.train
+
+    def counting(model, x, y, kind, variance, *arguments):
+        trained.append((kind, variance))
+        return train(model, x[:64], y[:64], kind, variance, *arguments)
+
+    monkeypatch.setattr(experiments, "train", counting)
+    controls, message = parts(explorers.live())
+    assert {"training", "variance σ²", "activation", "epochs"} <= set(controls)
+    controls["epochs"].value, controls["training"].value, controls["variance σ²"].value = 1, "regulariser", 0.2
+    controls["Train"].click()
+    controls["Train"].click()  # the same again: nothing to train
+    assert trained == [("regulariser", 0.2)] and "regulariser, elu, σ² = 0.2: test loss" in message.value
+    controls["training"].value = "baseline"
+    controls["Train"].click()
+    assert trained[1:] == [("baseline", 0.2)] and not controls["Train"].disabled
+
+
+@pytest.mark.parametrize("wing", ["activation_noise", "explicit_reg"])
+def test_the_panel_says_which_extra_it_needs(monkeypatch, wing):
+    import importlib
     import sys
 
-    from tutorial_lib.papers.activation_noise import explorers
-
+    explorers = importlib.import_module(f"tutorial_lib.papers.{wing}.explorers")
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     with pytest.raises(ImportError, match=r"tutorial-lib\[live\]"):
         explorers.live()

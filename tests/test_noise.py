@@ -163,6 +163,54 @@ def test_channels_last_input_keeps_its_layout(common):
     assert p_value(z.flatten(), stats.norm) > 1e-3
 
 
+@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@each_case
+def test_multiplicative_noise_scales_with_the_signal(name, parameters, truth, layout, common):
+    """t = s + α s z̄: added unscaled, scaled by |s| or s², or laid out apart from the signal it belongs to."""
+    s = torch.tensor([-3.0, 0.5, 2.0]).repeat(4000)[torch.randperm(12_000, generator=generator())].double()
+    s = s.view(2, 3, 40, 50).to(memory_format=layout)
+    layer = ActivationNoise(name, alpha=0.4, multiplicative=True, common=common, **parameters)
+    torch.manual_seed(0)
+    t = layer(s)
+    assert t.shape == s.shape and t.is_contiguous(memory_format=layout)
+    z = (t - s) / (0.4 * s)
+    assert p_value(z[: 1 if common else 2].flatten(), truth) > 1e-3
+    assert torch.allclose(z[0], z[1]) == common
+    layer.multiplicative = False
+    torch.manual_seed(0)
+    torch.testing.assert_close((layer(s) - s) / 0.4, z)  # the same draw, added
+
+
+def test_multiplicative_noise_has_the_variance_of_eq_5():
+    """Variance α² s² (explicit regularisation, eq. 5) around the mean s, and none where the signal is zero."""
+    s = torch.tensor([0.0, -2.0, 0.5], dtype=torch.float64)
+    torch.manual_seed(0)
+    t = ActivationNoise(alpha=0.3, multiplicative=True)(s.expand(40_000, 3))
+    assert not t[:, 0].any()
+    for i in (1, 2):
+        deviation = 0.3 * abs(s[i].item())
+        assert t[:, i].mean().item() == pytest.approx(s[i].item(), abs=4 * deviation / 200)
+        assert t[:, i].var().item() == pytest.approx(deviation**2, rel=0.03)  # four standard errors
+
+
+def test_gradient_of_multiplicative_noise_is_1_plus_the_noise():
+    """dt/ds = 1 + α z̄: the draw scales what flows back as it scales what flows forth."""
+    s = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    t = ActivationNoise(alpha=0.7, multiplicative=True)(s)
+    t.sum().backward()
+    torch.testing.assert_close(s.grad, (t / s).detach())
+
+
+def test_multiplicative_noise_is_silent_where_alpha_is_zero():
+    """In evaluation the explicit regulariser's networks run clean, on the same random numbers."""
+    layer = ActivationNoise(alpha=1.0, alpha_inference=0.0, multiplicative=True)
+    s, state = torch.randn(5), torch.get_rng_state()
+    assert torch.equal(layer.eval()(s), s) and torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(layer.train()(s), s)
+    assert not ActivationNoise().multiplicative
+
+
 def test_input_of_a_view_is_left_alone():
     """A strided view (one class of [B, K, ...]) must neither be overwritten nor share noise between its elements."""
     s = torch.zeros(4, 1, 6).expand(4, 3, 6)[:, 1]

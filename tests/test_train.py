@@ -52,6 +52,60 @@ def test_linear_regression_reaches_the_least_squares_solution(batch_size):
     assert not net.training
 
 
+def ridge(model, x):
+    """The sum of the squared weights, without the biases."""
+    return 0.5 * model.weight.square().sum()
+
+
+def shrink(model, x):
+    """The mean square of the outputs, twice."""
+    return 2 * model(x).square().mean()
+
+
+@pytest.mark.parametrize("penalty", [ridge, shrink])
+def test_linear_regression_with_a_penalty_reaches_its_closed_form(penalty):
+    """Forgotten, subtracted, divided by the batch size, or of other inputs, the penalty would move the optimum.
+
+    Mean squared error over 2N numbers plus ½ ||W||²: (AᵀA + N diag(1, 1, 1, 0)) w = Aᵀ y. Plus twice the mean square of
+    the outputs: all of w divided by 3. The loss reported is the sum.
+    """
+    x, y, solution = regression()
+    a = torch.cat([x, torch.ones(60, 1, dtype=torch.float64)], 1)
+    if penalty is ridge:
+        truth = torch.linalg.solve(a.T @ a + 60 * torch.diag(torch.tensor([1.0, 1, 1, 0]).double()), a.T @ y)
+        added = 0.5 * truth[:3].square().sum()
+    else:
+        truth = solution / 3
+        added = 2 * (a @ truth).square().mean()
+    net = linear()
+    options = {"loss": mse, "epochs": 400, "batch_size": 60, "lr": 0.1, "optimizer": torch.optim.SGD}
+    losses = train(net, x, y, **options, penalty=penalty)
+    torch.testing.assert_close(torch.cat([net.weight.T, net.bias[None]]), truth, rtol=1e-6, atol=1e-6)
+    assert losses[-1] == pytest.approx(((y - a @ truth).square().mean() + added).item(), rel=1e-6)
+    assert (truth - solution).abs().max() > 0.3
+
+
+def test_the_penalty_sees_the_model_in_training_and_the_inputs_of_its_batch():
+    """The regulariser of other images than the loss's would be noise, and that of targets an error of shapes."""
+    x, y, _ = regression()
+    net, seen, targets = linear(), [], []
+
+    def penalty(model, inputs):
+        seen.append((model, model.training, inputs))
+        return inputs.new_zeros(())
+
+    def loss(output, target):
+        targets.append(target)
+        return mse(output, target)
+
+    train(net, x, y, loss=loss, epochs=2, batch_size=25, penalty=penalty)
+    assert [len(inputs) for _, _, inputs in seen] == [25, 25, 10] * 2
+    assert all(model is net and training for model, training, _ in seen)
+    row = {tuple(a.tolist()): tuple(b.tolist()) for a, b in zip(x, y, strict=True)}
+    for (_, _, inputs), target in zip(seen, targets, strict=True):
+        assert [row[tuple(a.tolist())] for a in inputs] == [tuple(b.tolist()) for b in target]
+
+
 def test_an_epoch_visits_every_image_once_and_reports_the_mean_over_images():
     """With lr 0 the epoch's loss is that of the whole set, though the last batch is smaller than the others."""
     x, y, _ = regression()

@@ -1,0 +1,536 @@
+"""Jacobians, curvature, spectra and calibration against autograd's own derivatives, scipy and scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+from torch.autograd import functional
+
+from tutorial_lib import convnet, measure, mlp
+from tutorial_lib.measure import (
+    calibration_error,
+    corrupt,
+    entropy,
+    grams,
+    hessian_trace,
+    jacobians,
+    reliability,
+    spectrum,
+)
+
+ACTIVATIONS = [nn.ReLU, nn.ELU, nn.Tanh]
+MLP, CONV = ["data", "act1", "act2"], ["data", "conv1", "act1", "act2"]
+mse, cross_entropy = nn.functional.mse_loss, nn.functional.cross_entropy
+
+
+def inputs(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def small_mlp(*sizes, activation=nn.ELU, seed=0):
+    """An `mlp` in float64 of inputs, hidden widths, outputs."""
+    torch.manual_seed(seed)
+    return mlp(sizes[0], sizes[-1], sizes[1:-1], activation).double()
+
+
+def networks(activation):
+    """Both of the paper's networks, small inputs for them, and the names of the layers that are compared."""
+    torch.manual_seed(0)
+    dense = mlp(12, 3, (7, 5), activation).double()
+    return [
+        (dense, inputs(4, 3, 2, 2), MLP),
+        (convnet(1, 10, 3, activation).double(), inputs(2, 1, 10, 10), CONV),
+    ]
+
+
+def brute_jacobians(model, x, name):
+    """∂ output / ∂ h behind `name` of every sample [B, C, N], and h [B, N]: the network cut in two, by autograd."""
+    place = [child for child, _ in model.named_children()].index(name) + 1
+    found = []
+    for sample in x.split(1):
+        h = model[:place](sample).detach()
+        found.append(functional.jacobian(lambda h: model[place:](h)[0], h).flatten(1))
+    return torch.stack(found), model[:place](x).detach().flatten(1)
+
+
+def close(found, truth, tolerance=1e-10):
+    torch.testing.assert_close(found, truth, rtol=tolerance, atol=tolerance)
+
+
+# --- Jacobians and J Jᵀ
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_jacobians_are_autograds_layer_by_layer(activation):
+    """Wrong layer, sample, order of the layers, or outputs and neurons exchanged."""
+    for model, x, layers in networks(activation):
+        order = layers[::-1]
+        for found, name in zip(jacobians(model, x, order), order, strict=True):
+            close(found, brute_jacobians(model, x, name)[0])
+            assert not found.requires_grad
+
+
+@pytest.mark.parametrize("multiplicative", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_grams_are_products_of_autograds_jacobians(activation, multiplicative):
+    """G = J Jᵀ (not Jᵀ J, not its diagonal), or J diag(h²) Jᵀ for noise that scales with h."""
+    for model, x, layers in networks(activation):
+        output, found = grams(model, x, layers, multiplicative)
+        close(output, model(x).detach())
+        for gram, name in zip(found, layers, strict=True):
+            rows, h = brute_jacobians(model, x, name)
+            truth = torch.stack(
+                [j @ torch.diag(v**2 if multiplicative else v**0) @ j.T for j, v in zip(rows, h, strict=True)]
+            )
+            close(gram, truth)
+            assert truth.abs().max() > 1e-3  # or nothing was compared
+        assert not output.requires_grad and not any(gram.requires_grad for gram in found)
+
+
+@pytest.fixture
+def formed(monkeypatch):
+    """The shapes of the tensors by which `grams` differentiates."""
+    seen, rows = [], measure._rows
+
+    def spy(output, wanted, create_graph):
+        seen.append([tuple(t.shape) for t in wanted])
+        return rows(output, wanted, create_graph)
+
+    monkeypatch.setattr(measure, "_rows", spy)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "layers", "cut"),
+    [
+        ((9, 4, 3), 3, ["data"], True),  # 9 rows A against the 4 of W
+        ((9, 4, 3), 2, ["data"], True),
+        ((9, 4, 3), 1, ["data"], False),  # 3 rows: W Wᵀ would cost more
+        ((9, 4, 2), 2, ["data"], False),  # just as much
+        ((9, 9, 3), 5, ["data"], False),  # nothing to gain in a square layer
+        ((4, 9, 3), 5, ["data"], False),  # nor in a widening one
+        ((9, 4, 3), 3, ["data", "act1"], True),
+        ((3, 8, 4, 3), 3, ["act1", "data", "act2"], True),  # the first of the list, not of the network
+        ((9, 3, 4), 3, ["act1", "data"], False),
+    ],
+)
+def test_grams_with_and_without_the_short_cut(formed, sizes, batch, layers, cut):
+    """A (W Wᵀ) Aᵀ must equal J Jᵀ, be taken where it saves work, and never with multiplicative noise."""
+    model, x = small_mlp(*sizes), inputs(batch, sizes[0])
+    for multiplicative in (False, True):
+        _, found = grams(model, x, layers, multiplicative)
+        for gram, name in zip(found, layers, strict=True):
+            rows, h = brute_jacobians(model, x, name)
+            rows = rows * h[:, None] if multiplicative else rows
+            close(gram, rows @ rows.mT)
+    place = list(dict(model.named_children())).index(layers[0]) + 1
+    h = model[:place](x)
+    assert [shapes[0] for shapes in formed] == [model[place](h).shape if cut else h.shape, h.shape]
+
+
+class TwoHeads(nn.Module):
+    """tanh(A h) + tanh(B h): the first layer feeds two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.data, self.a, self.b = nn.Identity(), nn.Linear(9, 2), nn.Linear(9, 2)
+
+    def forward(self, x):
+        h = self.data(x)
+        return self.a(h).tanh() + self.b(h).tanh()
+
+
+def test_a_layer_that_feeds_two_linear_layers_is_not_cut_short():
+    """W Wᵀ of one of the two would lose the other's share."""
+    torch.manual_seed(0)
+    model, x = TwoHeads().double(), inputs(4, 9)
+    rows = torch.stack([functional.jacobian(model, sample) for sample in x])
+    close(jacobians(model, x, ["data"])[0], rows)
+    close(grams(model, x, ["data"])[1][0], rows @ rows.mT)
+
+
+@pytest.mark.parametrize("multiplicative", [False, True])
+@pytest.mark.parametrize("sizes", [(5, 3, 2), (2, 4, 3, 2)], ids=["short cut", "none"])
+def test_gradients_through_grams_are_finite_differences(sizes, multiplicative):
+    """Trained on detached Jacobians, or without the change of h or of W Wᵀ, the regulariser would be another."""
+    model, x = small_mlp(*sizes), inputs(3, sizes[0])
+    layers = MLP[: len(sizes) - 1]
+    weights = [inputs(3, 2, seed=1), *(inputs(3, 2, 2, seed=2 + k) for k in range(len(layers)))]
+
+    def value(create_graph=False):
+        output, found = grams(model, x, layers, multiplicative, create_graph)
+        return sum((a * b).sum() for a, b in zip(weights, [output, *found], strict=True))
+
+    gradients = torch.autograd.grad(value(create_graph=True), list(model.parameters()))
+    for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+        flat, truth = parameter.data.view(-1), torch.empty_like(gradient).view(-1)
+        for i in range(flat.numel()):
+            here, ends = flat[i].item(), []
+            for step in (1e-5, -1e-5):
+                flat[i] = here + step
+                ends.append(value().item())
+            flat[i], truth[i] = here, (ends[0] - ends[1]) / 2e-5
+        close(gradient.view(-1), truth, 1e-7)
+        assert truth.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("function", [jacobians, grams])
+def test_layers_that_are_not_there_are_named_with_those_that_are(function):
+    """A typing mistake must not read as a KeyError, nor an empty list return nothing to add up."""
+    model = small_mlp(3, 4, 2)
+    with pytest.raises(ValueError, match=r"'act7'.*data, linear1, act1, linear2"):
+        function(model, inputs(2, 3), ["data", "act7"])
+    with pytest.raises(ValueError, match=r"the model has data, linear1"):
+        function(model, inputs(2, 3), [])
+
+
+@pytest.mark.parametrize("function", [jacobians, grams])
+def test_an_output_that_is_no_vector_is_refused(function):
+    """An autoencoder's image would be taken for classes by its first axis, its channels."""
+    with pytest.raises(ValueError, match=r"\(2, 128, 1, 1\).*\[batch, outputs\]"):
+        function(convnet(1, 10, 3)[:5].double(), inputs(2, 1, 10, 10), ["data"])
+
+
+def hooks(model):
+    return [hook for module in model.modules() for hook in module._forward_hooks.values()]
+
+
+@pytest.mark.parametrize("function", [jacobians, grams])
+def test_no_hook_is_left_behind(function):
+    """Left on, it would keep the activations of every later pass alive; the reader's own hooks must stay."""
+    model, x = small_mlp(3, 4, 2), inputs(2, 3)
+    mine = model.act1.register_forward_hook(lambda module, inputs, output: None)
+    kept = hooks(model)
+    function(model, x, ["data", "act1"])
+    assert hooks(model) == kept
+    for wrong, layers in ((inputs(2, 5), ["data"]), (x, ["data", "nowhere"])):  # one error in the pass, one before
+        with pytest.raises((RuntimeError, ValueError)):
+            function(model, wrong, layers)
+        assert hooks(model) == kept
+    with pytest.raises(ValueError):
+        function(model[:3].append(nn.Unflatten(1, (2, 2))), x, ["data"])  # and one after
+    assert hooks(model) == kept
+    mine.remove()
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("function", [jacobians, grams])
+def test_measuring_leaves_model_and_data_as_they_were(function, training):
+    """A mode switched, gradients accumulated, or data that ask for gradients would change the training that follows."""
+    model, x = small_mlp(3, 4, 2).train(training), inputs(2, 3)
+    model.linear1.bias.grad = torch.ones(4, dtype=torch.float64)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    truth = brute_jacobians(model, x, "act1")[0]
+    with torch.no_grad():  # evaluation usually runs so
+        found = function(model, x, ["act1"])[-1]
+        assert not torch.is_grad_enabled()
+    close(found[0] if function is grams else found, truth @ truth.mT if function is grams else truth)
+    assert [module.training for module in model.modules()] == [training] * 5
+    assert [p.grad is None for p in model.parameters()] == [True, False, True, True]
+    assert torch.equal(model.linear1.bias.grad, torch.ones(4)) and not x.requires_grad and x.grad is None
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_jacobians_of_a_frozen_network():
+    """A trained network whose weights need no gradient still has Jacobians."""
+    model, x = small_mlp(3, 4, 2), inputs(2, 3)
+    close(jacobians(model.requires_grad_(False), x, ["data"])[0], brute_jacobians(model, x, "data")[0])
+
+
+# --- the Hessian in the weights
+
+
+def convolutional():
+    """A network with weights of four dimensions, small enough for the whole Hessian."""
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ELU(), nn.Flatten(), nn.Linear(8, 3)).double()
+
+
+CURVED = {
+    "mlp": (lambda: small_mlp(3, 4, 3, 3), inputs(6, 3)),
+    "relu": (lambda: small_mlp(3, 4, 3, 3, activation=nn.ReLU), inputs(6, 3)),
+    "conv": (convolutional, inputs(6, 1, 4, 4)),
+}
+LOSSES = {
+    "squared error": (mse, inputs(6, 3, seed=5)),
+    "cross-entropy": (cross_entropy, torch.tensor([0, 1, 2, 2, 0, 1])),
+}
+
+
+def whole_hessian(model, x, y, loss):
+    """The Hessian in all weights by autograd, and the module that each row belongs to."""
+    names = [name for name, p in model.named_parameters() if p.requires_grad]
+    weights = tuple(model.get_parameter(name).detach() for name in names)
+
+    def value(*weights):
+        return loss(torch.func.functional_call(model, dict(zip(names, weights, strict=True)), x), y)
+
+    blocks = functional.hessian(value, weights)
+    rows = [torch.cat([b.reshape(w.numel(), -1) for b in row], 1) for row, w in zip(blocks, weights, strict=True)]
+    owners = [name.rpartition(".")[0] for name, w in zip(names, weights, strict=True) for _ in range(w.numel())]
+    return torch.cat(rows), np.array(owners)
+
+
+def block_traces(hessian, owners):
+    return {owner: hessian.diagonal()[torch.tensor(owners == owner)].sum().item() for owner in dict.fromkeys(owners)}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("network", CURVED)
+def test_exact_trace_is_autograds_by_module(network, loss):
+    """A missed parameter, a trace under another module's name, or a Gauss-Newton part alone."""
+    make, x = CURVED[network]
+    model, (function, y) = make(), LOSSES[loss]
+    hessian, owners = whole_hessian(model, x, y, function)
+    truth = block_traces(hessian, owners)
+    found = hessian_trace(model, x, y, function, probes=None)
+    assert list(found) == list(truth)
+    assert found == pytest.approx(truth, rel=1e-9)
+    assert sum(found.values()) == pytest.approx(hessian.trace().item(), rel=1e-9)
+    if loss == "cross-entropy":
+        assert hessian_trace(model, x, y, probes=None) == found  # the default
+
+
+def test_frozen_parameters_have_no_part_in_the_trace():
+    """Fine-tuning moves only some weights: the others' curvature is not on their way."""
+    model, x, y = small_mlp(3, 4, 3), inputs(6, 3), LOSSES["cross-entropy"][1]
+    model.linear1.weight.requires_grad_(False)
+    model.linear2.requires_grad_(False)
+    truth = block_traces(*whole_hessian(model, x, y, cross_entropy))
+    assert list(truth) == ["linear1"]
+    assert hessian_trace(model, x, y, probes=None) == pytest.approx(truth, rel=1e-9)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_hutchinsons_estimate_is_unbiased_with_the_variance_of_signs(network):
+    """Sums instead of means, one vector for all weights, or normal numbers in place of signs.
+
+    By hand for signs v: the part of vᵀ(Hv) in the block B has the variance 2 Σ H_ij² over i ≠ j in B, plus Σ H_ij² over
+    i in B, j outside. (Normal v would add the diagonal.)
+    """
+    make, x = CURVED[network]
+    model, (function, y) = make(), LOSSES["squared error"]
+    hessian, owners = whole_hessian(model, x, y, function)
+    truth = block_traces(hessian, owners)
+    draws = [hessian_trace(model, x, y, function, probes=1, seed=seed) for seed in range(500)]
+    several = hessian_trace(model, x, y, function, probes=400, seed=1000)
+    squares = hessian.square().numpy() * (1 - np.eye(len(owners)))
+    for owner, exact in truth.items():
+        mine = owners == owner
+        variance = 2 * squares[np.ix_(mine, mine)].sum() + squares[np.ix_(mine, ~mine)].sum()
+        values = np.array([draw[owner] for draw in draws])
+        assert abs(values.mean() - exact) < 4.5 * (variance / 500) ** 0.5
+        assert abs(several[owner] - exact) < 4.5 * (variance / 400) ** 0.5
+        assert values.var() == pytest.approx(variance, rel=0.3)
+    total = sum(truth.values())
+    error = (2 * squares.sum() / 500) ** 0.5
+    assert abs(np.mean([sum(draw.values()) for draw in draws]) - total) < 4.5 * error
+    assert 0.25 * total > 4.5 * error  # or a wrong factor would pass
+
+
+class Scale(nn.Module):
+    """w * x, element by element: no two weights meet, the Hessian is diagonal."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(inputs(4))
+
+    def forward(self, x):
+        return self.weight * x
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_probe_is_exact_for_a_diagonal_hessian(seed):
+    """Signs have v² = 1: any other draw would scatter. L = mean (w x - y)²: Tr H = 2 Σ x² / (6 · 4)."""
+    x = inputs(6, 4)
+    found = hessian_trace(Scale(), x, inputs(6, 4, seed=1), mse, probes=1, seed=seed)
+    assert found == pytest.approx({"": 2 * x.square().sum().item() / 24}, rel=1e-12)
+
+
+def test_the_seed_decides_the_probes_and_nothing_else_moves():
+    """Irreproducible traces, a changed training, or random numbers taken from the training's."""
+    model, x, y = small_mlp(3, 4, 3).train(), inputs(6, 3), LOSSES["cross-entropy"][1]
+    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    with torch.no_grad():
+        first = hessian_trace(model, x, y, probes=3, seed=1)
+        assert hessian_trace(model, x, y, probes=3, seed=1) == first
+        assert hessian_trace(model, x, y, probes=3, seed=2) != first
+        assert hessian_trace(model, x, y) == hessian_trace(model, x, y, cross_entropy, 32, 0)
+        assert not torch.is_grad_enabled()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training and all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("probes", [0, -2])
+def test_no_probes_are_refused(probes):
+    """A mean over nothing."""
+    with pytest.raises(ValueError, match=rf"probes = {probes}.*at least 1, or None"):
+        hessian_trace(small_mlp(3, 4, 3), inputs(6, 3), LOSSES["cross-entropy"][1], probes=probes)
+
+
+# --- spectrum
+
+
+@pytest.mark.parametrize("count", [8, 9, 200, 201])
+def test_a_sinusoid_has_amplitude_1_at_its_frequency(count):
+    """Off by one frequency, by the factor 2 of the two halves, or by the length; whatever the phase."""
+    z = torch.arange(count, dtype=torch.float64) / count
+    frequencies = torch.arange(1, (count + 1) // 2).double()
+    phases = inputs(len(frequencies), 1)
+    found = spectrum(torch.sin(2 * torch.pi * frequencies[:, None] * z + phases))  # a batch of all of them
+    truth = torch.zeros(len(frequencies), count // 2 + 1, dtype=torch.float64)
+    truth[torch.arange(len(frequencies)), frequencies.long()] = 1
+    close(found, truth)
+
+
+def test_constant_and_nyquist_are_not_doubled():
+    """They have no second half: a constant c has amplitude |c| at 0, c (-1)^n amplitude |c| at N/2."""
+    signs = torch.tensor([1.0, -1.0] * 5, dtype=torch.float64)
+    close(spectrum(-3 + 2 * signs), torch.tensor([3.0, 0, 0, 0, 0, 2], dtype=torch.float64))
+    close(spectrum(torch.full((7,), -3.0, dtype=torch.float64)), torch.tensor([3.0, 0, 0, 0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("count", [1, 2, 11, 12])
+def test_any_signal_is_the_sum_of_its_parts(count):
+    """Parseval, and each amplitude by a loop over the points: mean f² = a_0² + ½ Σ a_k² + a_{N/2}² (even N)."""
+    f = inputs(count, seed=count)
+    found = spectrum(f)
+    once = [k == 0 or 2 * k == count for k in range(count // 2 + 1)]
+    for k, single in enumerate(once):
+        wave = sum(f[n].item() * np.exp(-2j * np.pi * k * n / count) for n in range(count))
+        assert found[k].item() == pytest.approx((1 if single else 2) * abs(wave) / count, rel=1e-9)
+    power = sum((a**2 if single else a**2 / 2) for a, single in zip(found.tolist(), once, strict=True))
+    assert power == pytest.approx(f.square().mean().item(), rel=1e-9)
+
+
+# --- noisy data
+
+
+def test_corrupted_data_differ_by_normal_noise_of_the_given_deviation():
+    """σ² instead of σ, clipping to [0, 1], or noise shared between images."""
+    x = torch.rand(100, 1, 10, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = x.clone()
+    noise = corrupt(x, 0.3, seed=1) - x
+    assert noise.dtype == torch.float64 and torch.equal(x, before)
+    assert stats.kstest(noise.flatten().numpy(), stats.norm(0, 0.3).cdf).pvalue > 1e-3
+    assert noise.unique().numel() > 19_990
+    assert (noise != noise.float()).any()  # drawn with all the digits of the data
+    assert torch.equal(corrupt(x, 0), x)
+    assert corrupt(x.float(), 0.3).dtype == torch.float32
+
+
+def test_corruption_follows_from_the_seed_alone():
+    """The sensitivity curves of two networks must meet the same noise, scaled with σ, and leave torch's seed alone."""
+    x = inputs(50, 4)
+    torch.manual_seed(0)
+    state, one = torch.get_rng_state(), corrupt(x, 0.5, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(1)
+    assert torch.equal(corrupt(x, 0.5, seed=3), one)
+    close(corrupt(x, 2.0, seed=3) - x, 4 * (one - x))
+    assert not torch.equal(corrupt(x, 0.5, seed=4), one)
+
+
+@pytest.mark.parametrize("sigma", [-0.1, float("nan"), float("inf")])
+def test_impossible_noise_is_refused(sigma):
+    """NaN would turn every prediction into the first class."""
+    with pytest.raises(ValueError, match=rf"{sigma!r}.*0 or more"):
+        corrupt(torch.zeros(2), sigma)
+
+
+# --- calibration
+
+
+def predictions(n, classes=4, sharpness=2.0, seed=0):
+    """Probabilities [n, classes] in float64, and labels drawn from them: perfectly calibrated."""
+    p = (sharpness * inputs(n, classes, seed=seed)).softmax(1)
+    return p, torch.multinomial(p, 1, generator=torch.Generator().manual_seed(seed + 1))[:, 0]
+
+
+def test_reliability_of_a_few_predictions_by_hand():
+    """Confidence, accuracy and share exchanged, taken of the wrong class, or listed under the wrong bin."""
+    p = torch.tensor([[0.9, 0.1, 0.0], [0.05, 0.95, 0.0], [0.3, 0.3, 0.36], [0.0, 0.45, 0.55], [0.1, 0.85, 0.05]])
+    table = reliability(p.double(), torch.tensor([0, 0, 2, 2, 1]), bins=5)
+    assert table.index.tolist() == [1, 2, 4]
+    assert table["confidence"].tolist() == pytest.approx([0.36, 0.55, 0.9], rel=1e-6)
+    assert table["accuracy"].tolist() == pytest.approx([1, 1, 2 / 3])
+    assert table["share"].tolist() == pytest.approx([0.2, 0.2, 0.6])
+    truth = 100 * (0.2 * 0.64 + 0.2 * 0.45 + 0.6 * (0.9 - 2 / 3))
+    assert calibration_error(p, torch.tensor([0, 0, 2, 2, 1]), bins=5) == pytest.approx(truth, rel=1e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 4, 10, 15])
+def test_calibration_is_that_of_a_loop_over_bins(bins):
+    """Eqs. (44)-(46) word by word: bins of equal width over [0, 1], weighted by the predictions in them."""
+    p, y = predictions(300, sharpness=1.0)
+    y[::3] = 0  # badly calibrated
+    table, error = reliability(p, y, bins), 0.0
+    rows = iter(table.iterrows())
+    for m in range(bins):
+        members = [i for i in range(300) if m / bins < max(p[i].tolist()) <= (m + 1) / bins]
+        if not members:
+            continue
+        confidence = sum(max(p[i].tolist()) for i in members) / len(members)
+        accuracy = sum(p[i].argmax() == y[i] for i in members).item() / len(members)
+        error += len(members) / 300 * abs(accuracy - confidence)
+        index, row = next(rows)
+        assert index == m
+        assert row.tolist() == pytest.approx([confidence, accuracy, len(members) / 300])
+    assert next(rows, None) is None
+    assert calibration_error(p, y, bins) == pytest.approx(100 * error)
+    assert error > 0.02
+    if bins == 15:
+        assert calibration_error(p, y) == pytest.approx(100 * error)  # the default
+        assert reliability(p, y).equals(table)
+
+
+def test_reliability_is_scikit_learns_calibration_curve():
+    """Two classes, the event "the prediction is right" with its confidence: the same curve by other hands."""
+    from sklearn.calibration import calibration_curve
+
+    p, y = predictions(500, classes=2)
+    right = (p.argmax(1) == y).numpy()
+    accuracy, confidence = calibration_curve(right, p.max(1).values.numpy(), n_bins=12)
+    table = reliability(p, y, bins=12)
+    np.testing.assert_allclose(table["accuracy"], accuracy, rtol=1e-12)
+    np.testing.assert_allclose(table["confidence"], confidence, rtol=1e-12)
+    assert len(accuracy) == 6
+
+
+def test_calibration_error_of_calibrated_predictions_tends_to_0():
+    """Labels drawn from the probabilities; the same labels with sharpened probabilities are overconfident."""
+    errors = [calibration_error(*predictions(n, seed=n)) for n in (100, 10_000, 400_000)]
+    assert errors[0] > 3 and errors[1] < errors[0] / 2 and errors[2] < 0.3
+    p, y = predictions(10_000)
+    assert calibration_error(p.pow(3) / p.pow(3).sum(1, keepdim=True), y) > 10
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+    """Guo et al. (2017): (a, b]. Certainty would otherwise fall into a bin of its own, beyond the last."""
+    confidence = torch.tensor([0.5, 0.5625, 0.625, 0.75, 0.875, 1.0])
+    p = torch.stack([confidence, 1 - confidence], 1)
+    labels = torch.zeros(6, dtype=torch.long)
+    table = reliability(p, labels, bins=8)
+    assert table.index.tolist() == [3, 4, 5, 6, 7]
+    assert table["share"].tolist() == pytest.approx([1 / 6, 2 / 6, 1 / 6, 1 / 6, 1 / 6])
+    assert reliability(p, labels, bins=1).index.tolist() == [0]
+    assert reliability(torch.zeros(1, 2), torch.tensor([0])).index.tolist() == [0]
+
+
+@pytest.mark.parametrize("function", [reliability, calibration_error])
+def test_predictions_without_labels_are_refused(function):
+    """Broadcast, one label would be compared with every prediction; none would be divided by."""
+    with pytest.raises(ValueError, match="3 predictions and 1 labels"):
+        function(torch.eye(3), torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"0 predictions.*at least one"):
+        function(torch.zeros(0, 3), torch.zeros(0))
+
+
+def test_entropy_is_scipys_and_0_for_certainty():
+    """0 log 0 must be 0, not NaN; in nats, not bits."""
+    p = torch.cat([predictions(20)[0], torch.eye(4, dtype=torch.float64), torch.full((1, 4), 0.25).double()])
+    close(entropy(p), torch.tensor(stats.entropy(p.numpy(), axis=1)))
+    assert entropy(torch.eye(4)).tolist() == [0, 0, 0, 0]
+    assert entropy(p)[-1].item() == pytest.approx(np.log(4))
