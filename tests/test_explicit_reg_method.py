@@ -577,6 +577,23 @@ def test_loss_change_follows_from_its_seed_and_leaves_no_trace():
         loss_change(model, x, y, 0.01, pairs=1)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_measuring_in_the_midst_of_training_leaves_the_model_as_it_was(training):
+    """A mode switched, gradients accumulated, a hook left on, or data that ask for gradients."""
+    model, x, y = network(2, 3, 2).train(training), inputs(4, 2), LABELS % 2
+    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    explicit_regulariser(model, x, 0.1)
+    penalty(classification_regulariser, 0.1)(model, x)
+    curvature_term(model, x, y, 0.1)
+    loss_change(model, x, y, 0.1, pairs=2)
+    accumulated_noise(model, x, scaled(model, x, 0.1))
+    margin_bound(model, x)
+    assert all(module.training == training and not module._forward_hooks for module in model.modules())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters()) and not x.requires_grad
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 # --- Proposition 1 and Theorem 1
 
 
