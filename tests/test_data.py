@@ -3,6 +3,7 @@
 import bz2
 import dataclasses
 import hashlib
+import http.client
 import io
 import pickle
 from urllib.error import URLError
@@ -712,3 +713,18 @@ def test_data_go_to_the_device_and_cannot_be_exchanged(tmp_path):
     assert {getattr(data, part).device.type for part in PARTS} == {"meta"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         data.x_train = None
+
+
+def test_a_column_constant_in_the_subset_does_not_explode():
+    for seed in (2, 8, 9):
+        data = load_data("diabetes", train=3, seed=seed)
+        assert data.x_test.abs().max() < 100  # 1.4e16
+
+
+def test_boston_broken_off(tmp_path, monkeypatch):
+    def broken(request):
+        raise http.client.IncompleteRead(b"")
+
+    monkeypatch.setattr(torch.hub, "urlopen", broken)
+    with pytest.raises(DataError, match="boston"):
+        load_data("boston", tmp_path)

@@ -729,3 +729,44 @@ def test_a_relu_network_may_be_steeper_than_its_linear_twin():
         assert jacobians(model, x, ["data"])[0].flatten().tolist() == slopes
         norms = torch.tensor([0.5 * s**2 for s in slopes]).double()
         close(regression_regulariser(model, x, 1.0, ["data"]), norms)
+
+
+@pytest.mark.parametrize("call", ["accumulated", "loss_change"])
+def test_no_hook_left_after_an_unknown_layer(call):
+    model, x = mlp(4, 2, (5,)), torch.randn(3, 4)
+    clean = model(x)
+    with pytest.raises((ValueError, AttributeError, KeyError)):
+        if call == "accumulated":
+            accumulated_noise(model, x, {"act1": torch.ones(3, 5), "act7": torch.ones(3, 5)})
+        else:
+            loss_change(model, x, torch.zeros(3).long(), 0.1, layers=["act1", "act7"], pairs=2)
+    assert not model.act1._forward_hooks
+    assert torch.equal(model(x), clean)
+
+
+@pytest.mark.parametrize("call", [curvature_term, loss_change])
+def test_unknown_layer_is_named(call):
+    with pytest.raises(ValueError, match=r"'act7'.*data"):
+        call(mlp(4, 2, (5,)), torch.randn(3, 4), torch.zeros(3).long(), 0.1, layers=["act7"])
+
+
+def test_flat_network_with_equal_logits():
+    model = mlp(4, 2, (5,))
+    for p in model.linear2.parameters():
+        nn.init.zeros_(p)
+    assert margin_bound(model, torch.randn(3, 4)).tolist() == [math.inf] * 3  # it is NaN
+
+
+@pytest.mark.parametrize("variance", [-1.0, math.nan])
+def test_curvature_refuses_an_impossible_variance(variance):
+    with pytest.raises(ValueError, match="variance"):
+        curvature_term(mlp(4, 2, (5,)), torch.randn(3, 4), torch.zeros(3).long(), variance)
+
+
+def test_curvature_is_a_number_like_the_others():
+    assert not curvature_term(mlp(4, 2, (5,)), torch.randn(3, 4), torch.zeros(3).long(), 0.1).requires_grad
+
+
+def test_an_empty_list_is_not_all_layers():
+    with pytest.raises(ValueError):
+        explicit_regulariser(mlp(4, 2, (5,)), torch.randn(3, 4), 0.1, layers=[])

@@ -535,3 +535,41 @@ def test_entropy_is_scipys_and_0_for_certainty():
     close(entropy(p), torch.tensor(stats.entropy(p.numpy(), axis=1)))
     assert entropy(torch.eye(4)).tolist() == [0, 0, 0, 0]
     assert entropy(p)[-1].item() == pytest.approx(np.log(4))
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.data, self.a, self.b = nn.Identity(), nn.Linear(9, 2), nn.Linear(2, 9)
+        self.out = nn.Sequential(nn.Tanh(), nn.Linear(9, 2))
+
+    def forward(self, x):
+        h = self.data(x)
+        return self.out(h + self.b(self.a(h).tanh()))
+
+
+def test_grams_of_a_residual_network():
+    torch.manual_seed(0)
+    model, x = Residual().double(), torch.randn(4, 9).double()
+    (rows,) = jacobians(model, x, ["data"])
+    torch.testing.assert_close(grams(model, x, ["data"])[1][0], rows @ rows.mT)
+
+
+def test_grams_with_a_linear_layer_on_more_than_two_dimensions():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Identity(), nn.Linear(9, 2), nn.Flatten(), nn.Linear(8, 3)).double()
+    x = torch.randn(5, 4, 9).double()
+    (rows,) = jacobians(model, x, ["0"])
+    torch.testing.assert_close(grams(model, x, ["0"])[1][0], rows @ rows.mT)
+
+
+def test_grams_create_graph_under_no_grad():
+    model = mlp(5, 2, (3,))
+    with torch.no_grad():
+        assert grams(model, torch.randn(3, 5), ["data"], create_graph=True)[1][0].requires_grad
+
+
+@pytest.mark.parametrize("bins", [0, -1])
+def test_no_bins(bins):
+    with pytest.raises(ValueError, match="bins"):
+        calibration_error(torch.eye(2), torch.tensor([0, 1]), bins)

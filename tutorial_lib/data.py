@@ -1,6 +1,7 @@
 """Data sets as tensors that live on the device: the embedded default, the usual ones, and the reader's own."""
 
 import hashlib
+import http.client
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,8 @@ def load_data(
     removed the set because one of its columns was made from race on the assumption that segregation raises prices);
     or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8
     or floats in [0, 1]), or of a folder with one subfolder of images a class (inside ``train/`` and ``test/``, or
-    without them: then every fifth image is held out). A named set is read from ``folder/<name>.npz`` if that file is
-    there, else by torchvision, which downloads into `folder` what it misses and verifies checksums.
+    without them: then every fifth image is held out). Any other named set is read from ``folder/<name>.npz`` if that
+    file is there, else by torchvision, which downloads into `folder` what it misses and verifies checksums.
 
     `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed` (of a regression set:
     that many rows). Raises `DataError`.
@@ -146,7 +147,7 @@ def _boston(folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(file), hash_prefix=expected, progress=False)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise DataError(
                 f"boston: could not download {url} ({error}). Run again with a network, put the file {file.name} into "
                 f"{str(folder)!r} yourself, or take the embedded set diabetes"
@@ -160,8 +161,8 @@ def _boston(folder: Path):
 
 def _standardised(train: np.ndarray, test: np.ndarray):
     """Both, scaled so that the training part's columns have mean 0 and deviation 1 (a constant one: 0)."""
-    mean, deviation = train.mean(0), train.std(0)
-    deviation = np.where(deviation > 0, deviation, 1)
+    varies = np.ptp(train, axis=0) > 0
+    mean, deviation = train.mean(0), np.where(varies, train.std(0), np.inf)
     return (train - mean) / deviation, (test - mean) / deviation
 
 

@@ -33,42 +33,42 @@ def grams(
     scales with the activation (eq. 5): G_k = J_k diag(h_k²) J_kᵀ. With `create_graph` the results can be
     differentiated once more.
 
-    All layers share one batched vector-Jacobian pass. Where the first of `layers` feeds a linear layer with weights W,
-    J_0 = A W is not formed if it costs more than W Wᵀ: G_0 = A (W Wᵀ) Aᵀ.
+    All layers share one batched vector-Jacobian pass. Where, in an `nn.Sequential`, a linear layer with weights W comes
+    right after the first of `layers`, J_0 = A W is not formed if it costs more than W Wᵀ: G_0 = A (W Wᵀ) Aᵀ.
     """
     output, hidden, linear = _activations(model, x, layers)
     wanted, weights = list(hidden), None
-    if linear is not None and not multiplicative:
-        module, after = linear
-        if output.numel() > module.out_features < module.in_features:
-            wanted[0], weights = after, module.weight @ module.weight.T
-    found = []
-    for k, rows in enumerate(_rows(output, wanted, create_graph)):
-        if multiplicative:
-            rows = rows * hidden[k].flatten(1)[:, None]
-        left = rows @ weights if k == 0 and weights is not None else rows
-        found.append(left @ rows.mT)
-    return (output, found) if create_graph else (output.detach(), [g.detach() for g in found])
+    with torch.set_grad_enabled(create_graph):
+        if linear is not None and not multiplicative:
+            module, after = linear
+            if output.numel() > module.out_features < module.in_features:
+                wanted[0], weights = after, module.weight @ module.weight.T
+        found = []
+        for k, rows in enumerate(_rows(output, wanted, create_graph)):
+            if multiplicative:
+                rows = rows * hidden[k].flatten(1)[:, None]
+            left = rows @ weights if k == 0 and weights is not None else rows
+            found.append(left @ rows.mT)
+    return output if create_graph else output.detach(), found
 
 
 def _activations(model: nn.Module, x: Tensor, layers: list[str]):
-    """Output, the activations of `layers`, and, if the first feeds a linear layer, that layer and its output."""
+    """Output, the activations of `layers`, and the linear layer right after the first with its output, if any."""
     known = dict(model.named_modules())
     unknown = [name for name in layers if name not in known]
     if unknown or not layers:
         raise ValueError(f"no module named {(unknown or [''])[0]!r}; the model has {', '.join(filter(None, known))}")
-    kept, linear, handles = {}, [], []
+    children = list(model._modules) if isinstance(model, nn.Sequential) else []
+    after = children[children.index(layers[0]) + 1 :][:1] if layers[0] in children else []
+    after = [name for name in after if isinstance(known[name], nn.Linear)]
+    kept, handles = {}, []
 
     def keep(name):
         return lambda module, inputs, output: kept.__setitem__(name, output)
 
-    def keep_linear(module, inputs, output):
-        if inputs[0] is kept.get(layers[0]):
-            linear.append((module, output))
-
     try:
-        handles += [known[name].register_forward_hook(keep(name)) for name in layers]
-        handles += [m.register_forward_hook(keep_linear) for m in known.values() if isinstance(m, nn.Linear)]
+        for name in {*layers, *after}:
+            handles.append(known[name].register_forward_hook(keep(name)))
         with torch.enable_grad():
             output = model(x.detach().requires_grad_())
     finally:
@@ -76,7 +76,8 @@ def _activations(model: nn.Module, x: Tensor, layers: list[str]):
             handle.remove()
     if output.ndim != 2:
         raise ValueError(f"the model's output has shape {tuple(output.shape)}: expected [batch, outputs]")
-    return output, [kept[name] for name in layers], linear[0] if len(linear) == 1 else None
+    flat = after and kept[after[0]].ndim == 2
+    return output, [kept[name] for name in layers], (known[after[0]], kept[after[0]]) if flat else None
 
 
 def _rows(output: Tensor, wanted: list[Tensor], create_graph: bool) -> list[Tensor]:
@@ -171,6 +172,8 @@ def reliability(probabilities: Tensor, y: Tensor, bins: int = 15):
     """
     import pandas as pd
 
+    if bins < 1:
+        raise ValueError(f"bins = {bins}: expected at least 1")
     confidence, predicted = probabilities.double().max(1)
     if len(y) != len(confidence) or len(y) == 0:
         raise ValueError(f"{len(confidence)} predictions and {len(y)} labels: expected as many, and at least one")
@@ -190,11 +193,11 @@ def calibration_error(probabilities: Tensor, y: Tensor, bins: int = 15) -> float
 
     "Explicit Regularisation in Gaussian Noise Injections", eq. (46); arguments as for `reliability`.
 
-    >>> calibration_error(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 1]))
-    40.0
+    >>> calibration_error(torch.tensor([[0.75, 0.25], [0.75, 0.25]]), torch.tensor([0, 1]))
+    25.0
     """
     table = reliability(probabilities, y, bins)
-    return round(100 * float((table["share"] * (table["accuracy"] - table["confidence"]).abs()).sum()), 10)
+    return 100 * float((table["share"] * (table["accuracy"] - table["confidence"]).abs()).sum())
 
 
 def entropy(probabilities: Tensor) -> Tensor:

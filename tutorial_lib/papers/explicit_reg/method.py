@@ -4,6 +4,7 @@ Gaussian noise in the data and in every hidden layer adds to the expected loss. 
 term is a penalty on the Jacobians of the logits (eq. 10) and a term in their curvature, which the paper drops.
 """
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -61,7 +62,7 @@ def explicit_regulariser(
     `x` is [B, ...]; `layers` as in `add_noise`. With `create_graph` it can be trained on.
     """
     _deviation(variance)
-    output, found = grams(model, x, layers or noised_layers(model), multiplicative, create_graph)
+    output, found = grams(model, x, _layers(model, layers), multiplicative, create_graph)
     hessian = output_hessian(output, loss)  # Tr(Jᵀ H J) = Σ_ij H_ij (J Jᵀ)_ij
     return variance / 2 * sum((hessian * gram).sum((1, 2)) for gram in found)
 
@@ -83,7 +84,7 @@ def classification_regulariser(
     `explicit_regulariser` less this is the sum of the off-diagonal terms, eq. (30), which the paper drops.
     """
     _deviation(variance)
-    output, found = grams(model, x, layers or noised_layers(model), multiplicative, create_graph)
+    output, found = grams(model, x, _layers(model, layers), multiplicative, create_graph)
     p = output.softmax(1)
     return variance / 2 * sum((p * (1 - p) * gram.diagonal(dim1=1, dim2=2)).sum(1) for gram in found)
 
@@ -119,8 +120,9 @@ def curvature_term(
     `y` is [B] labels or [B, C] numbers.
     """
     _check_loss(loss)
+    _deviation(variance)
     total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-    for name in layers or noised_layers(model):
+    for name in _layers(model, layers):
         hidden, rest = _split(model, x, name)
         output = rest(hidden)
         slope = torch.func.grad(lambda h: LOSSES[loss](h, y).sum())(output)
@@ -135,7 +137,7 @@ def curvature_term(
 
         units = torch.eye(flat.shape[1], dtype=x.dtype, device=x.device)
         total += variance / 2 * torch.func.vmap(second, chunk_size=64)(units).sum(0)
-    return total
+    return total.detach()
 
 
 def loss_change(
@@ -149,7 +151,7 @@ def loss_change(
     _check_loss(loss)
     if pairs < 2:
         raise ValueError(f"pairs = {pairs}: expected at least 2, for a standard error")
-    sigma, names = _deviation(variance), layers or noised_layers(model)
+    sigma, names = _deviation(variance), _layers(model, layers)
     generator = torch.Generator(x.device).manual_seed(seed)
     with torch.no_grad():
         clean = LOSSES[loss](model(x), y)
@@ -175,7 +177,7 @@ def accumulated_noise(model: nn.Module, x: Tensor, noises: dict[str, Tensor]) ->
     """
     from ...measure import jacobians
 
-    names = list(noises)
+    names = _layers(model, list(noises))
     with torch.no_grad():
         exact = _noised(model, x, noises) - model(x)
     rows = jacobians(model, x, names)
@@ -190,36 +192,42 @@ def margin_bound(model: nn.Module, x: Tensor) -> Tensor:
     """
     output, (gram,) = grams(model, x, noised_layers(model)[:1])
     top = output.topk(2, dim=1).values
-    return (top[:, 0] - top[:, 1]) / (2 * gram.diagonal(dim1=1, dim2=2).sum(1)).sqrt()
+    norm = gram.diagonal(dim1=1, dim2=2).sum(1).sqrt()
+    return torch.where(norm > 0, (top[:, 0] - top[:, 1]) / (2**0.5 * norm), float("inf"))
+
+
+def _layers(model: nn.Module, layers: list[str] | None) -> list[str]:
+    """`layers`, by default all noised layers; `ValueError` if there are none or one is not in the model."""
+    names = noised_layers(model) if layers is None else layers
+    known = dict(model.named_modules())
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise ValueError(
+            f"no layer {unknown[0] if unknown else layers!r}; the model has {', '.join(filter(None, known))}"
+        )
+    return names
+
+
+@contextlib.contextmanager
+def _hooked(model: nn.Module, hooks: dict[str, Callable]):
+    """Forward hooks behind the named modules, for as long as the context lasts."""
+    with contextlib.ExitStack() as stack:
+        for name, hook in hooks.items():
+            stack.callback(model.get_submodule(name).register_forward_hook(hook).remove)
+        yield
 
 
 def _noised(model: nn.Module, x: Tensor, noises: dict[str, Tensor], sign: int = 1) -> Tensor:
     """The output with sign · ε_k added behind the layers that `noises` names."""
-    handles = [
-        model.get_submodule(name).register_forward_hook(lambda module, inputs, output, e=e: output + sign * e)
-        for name, e in noises.items()
-    ]
-    try:
+    with _hooked(model, {n: lambda module, inputs, output, e=e: output + sign * e for n, e in noises.items()}):
         return model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _hidden(model: nn.Module, x: Tensor, names: list[str]) -> dict[str, Tensor]:
     """The activations h_k behind the named layers."""
     found = {}
-    handles = [
-        model.get_submodule(name).register_forward_hook(
-            lambda module, inputs, output, name=name: found.__setitem__(name, output)
-        )
-        for name in names
-    ]
-    try:
+    with _hooked(model, {n: lambda module, inputs, output, n=n: found.__setitem__(n, output) for n in names}):
         model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 
