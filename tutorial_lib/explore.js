@@ -207,15 +207,16 @@
     for (const name of distinct(spec.series, rows)) {
       const entry = make("span", {}, legend);
       const mark = make("svg", { width: 34, height: 10, "aria-hidden": "true" }, entry);
-      make("path", { d: "M0,5L34,5", ...look(name), class: "tl-line" }, mark);
+      make("path", { d: "M0,5L34,5", ...look(name) }, mark);
       entry.append(" " + name);
     }
     readout.textContent = text;
     return wrapper;
   }
   function look(name) {
-    const k = distinct(spec.series, everything).indexOf(name); // a series keeps its colour
-    return { style: `stroke:${SERIES[k % SERIES.length]}`, "stroke-dasharray": DASHES[k % DASHES.length] };
+    if (name === spec.reference) return { style: "stroke:var(--tl-soft)", class: "tl-line tl-reference" };
+    const k = distinct(spec.series, everything).filter((v) => v !== spec.reference).indexOf(name); // it keeps its colour
+    return { class: "tl-line", style: `stroke:${SERIES[k % SERIES.length]}`, "stroke-dasharray": DASHES[k % DASHES.length] };
   }
   // One panel: `rows` drawn; the axes span `whole` (so that they stand still while a slider moves), or else `rows`.
   function chart(rows, panel, whole, width, state, parent) {
@@ -255,8 +256,8 @@
         make("path", { d: `M${ring.join("L")}Z`, style: look(name).style.replace("stroke", "fill") + ";opacity:.18" }, svg);
       }
       const points = line.map((i) => `${X(column[spec.x][i])},${Y(column[spec.value][i])}`);
-      make("path", { d: `M${points.join("L")}`, ...look(name), class: "tl-line", "data-series": name }, svg);
-      if (line.length < 40) {
+      make("path", { d: `M${points.join("L")}`, ...look(name), "data-series": name }, svg);
+      if (line.length < 40 && name !== spec.reference) {
         line.forEach((i) => {
           const dot = make("circle", { cx: X(column[spec.x][i]), cy: Y(column[spec.value][i]), r: 3.5, style: look(name).style.replace("stroke", "fill"), "data-series": name, "data-x": column[spec.x][i], "data-value": column[spec.value][i] }, svg);
           make("title", {}, dot, `${name}, ${spec.symbol} = ${column[spec.x][i]}: ${fixed(column[spec.value][i])}`);

@@ -42,6 +42,7 @@ def explorer(
     error: str | None = None,
     series: str | None = None,
     panels: list[dict] | None = None,
+    reference: str | None = None,
     readout: str = "",
     note: str = "",
     notes: dict[str, str] | None = None,
@@ -54,9 +55,10 @@ def explorer(
     `kind` is "heatmap" (rows `y`, columns `x`, colour `value`) or "lines" (`value` over `x`, a line for each of
     `series`, a band of `error`). With `panels`, a list of ``{"name", "x", "y"}``, lines are drawn side by side by the
     column ``panel``, with these labels on their axes, and an upright line at the value of the control ``"mark"``, if
-    given. `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders, text becomes menus, each
-    offering what the ones before it leave; a row without a value holds for every value of the control; with
-    ``"pick": True`` the control picks a cell of the heatmap and filters nothing. `start` holds the controls' first
+    given; the series `reference` is thin and without dots. `controls` is a list of ``{"column", "label"}``, in order:
+    numbers become sliders, text becomes menus, each offering what the ones before it leave; a row without a value
+    holds for every value of the control; with ``"pick": True`` the control picks a cell of the heatmap and filters
+    nothing. `start` holds the controls' first
     values, `names` the columns' names for the reader. `readout` is the sentence under the heatmap with columns in
     braces; `notes` replaces the sentence under lines, by the controls' values joined with "|". `picture` is a
     matplotlib Figure, shown where scripts do not run.
@@ -68,7 +70,7 @@ def explorer(
         raise ValueError(f"the table has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
     spec = {
         "kind": kind, "title": title, "controls": controls, "start": start, "x": x, "y": y, "value": value,
-        "error": error, "series": series, "panels": panels, "names": names, "readout": readout,
+        "error": error, "series": series, "panels": panels, "reference": reference, "names": names, "readout": readout,
         "note": note, "notes": notes,
         "symbol": symbol, "log": log, "digits": digits, "file": title.lower().replace(" ", "-"),
         "columns": {name: _column(table[name]) for name in table.columns},

@@ -22,7 +22,7 @@ from .experiments import (
     ratios,
 )  # fmt: skip
 
-_KINDS = [NOISE, REGULARISER, INPUT, BASELINE]  # the order gives each its colour in the page
+_KINDS = [NOISE, REGULARISER, BASELINE, INPUT]  # the order gives each its colour in the page
 
 
 def _spectra() -> pd.DataFrame:
@@ -32,7 +32,7 @@ def _spectra() -> pd.DataFrame:
 def spectra() -> Explorer:
     """Fig. 2: the learned spectrum along training with the fitted function beside it, for noise and regulariser."""
     raw = _spectra()
-    steps = sorted(raw.loc[raw["step"] > 0, "step"].unique())
+    steps = sorted(raw.loc[raw["step"] > 0, "step"].unique().tolist())
     steps = [*steps[:-1][1::2], steps[-1]]
     means = mean_and_sem(raw, ["measure", "kind", "variance", "step", "x"])
     target = means[means["step"] == 0].assign(kind="target", variance=None, step=None)
@@ -69,6 +69,7 @@ def spectra() -> Explorer:
             {"name": "function", "x": "z", "y": "learned function (seed 0)"},
         ],
         names={"panel": "panel", "kind": "training", "variance": "σ²", "step": "step", "x": "x", "value": "value"},
+        reference="target",
         notes=notes,
         symbol="x",
         digits=2,
@@ -164,6 +165,7 @@ def robustness() -> Explorer:
         ],
         names={"panel": "panel", "dataset": "data set", "network": "network", "sigma": "σ", "kind": "training",
                "x": "x", "value": "value"},
+        reference="calibrated",
         notes=notes,
         symbol="x",
         picture=draw_robustness(read_table(f"{SLUG}/fig-3", first["dataset"], first["budget"]), first["dataset"]),
