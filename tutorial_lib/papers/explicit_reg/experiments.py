@@ -417,7 +417,8 @@ def _curves(axis, table: pd.DataFrame, x: str = "x", **labels) -> None:
             axis.plot(line[x], line["value"], label=kind, markevery=max(1, len(line) // 6), ms=4, **style)
             axis.fill_between(line[x], line["value"] - line["sem"], line["value"] + line["sem"],
                               color=style["color"], alpha=0.2, lw=0)  # fmt: skip
-    axis.set(**labels)
+    wide = means["value"].min() > 0 and means["value"].max() > 5 * means["value"].min()
+    axis.set(**labels, yscale="log" if wide and labels["ylabel"] == "test loss" else "linear")
 
 
 def total_trace(table: pd.DataFrame) -> pd.DataFrame:
@@ -445,7 +446,7 @@ def draw_loss_and_trace(table: pd.DataFrame, dataset: str):
     big = pick(table, measure="test loss")
     big = big[big["network"] != SMALL]
     title = f"{NAMES[big['network'].iloc[0]]}, {NAMES[big['activation'].iloc[0]]}: {dataset}, {seeds_of(table)}"
-    _curves(left, big, xlabel="epoch", ylabel="test loss", yscale="log", title=title)
+    _curves(left, big, xlabel="epoch", ylabel="test loss", title=title)
     _curves(right, total_trace(table), xlabel="epoch", ylabel="Tr H of the training loss", title="2x32 units, ELU")
     left.legend()
     figure.set_size_inches(10, 4)
@@ -457,9 +458,7 @@ def draw_losses(table: pd.DataFrame, dataset: str):
     groups = list(table.groupby(["network", "activation"], sort=False))
     figure, axes = _panels(len(groups))
     for axis, ((network, activation), part) in zip(axes, groups, strict=False):
-        _curves(
-            axis, part, xlabel="epoch", ylabel="test loss", yscale="log", title=f"{NAMES[network]}, {NAMES[activation]}"
-        )
+        _curves(axis, part, xlabel="epoch", ylabel="test loss", title=f"{NAMES[network]}, {NAMES[activation]}")
     axes[0].legend()
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
