@@ -140,9 +140,10 @@ def test_explorers_need_columns_that_exist():
     with pytest.raises(ValueError, match="the table has no column colour"):
         explorer("lines", pd.DataFrame({"x": [1], "v": [2]}), title="", controls=[{"column": "colour", "label": ""}],
                  start={}, x="x", y="v", value="v", names={}, picture=None)  # fmt: skip
+    table, panels = pd.DataFrame({"x": [1], "v": [2], "s": "a"}), [{"name": "left", "x": "", "y": ""}]
     with pytest.raises(ValueError, match="the table has no column panel"):
-        explorer("lines", pd.DataFrame({"x": [1], "v": [2], "s": "a"}), title="", controls=[], start={}, x="x", y="v",
-                 value="v", series="s", panels=[{"name": "left", "x": "", "y": ""}], names={}, picture=None)  # fmt: skip
+        explorer("lines", table, title="", controls=[], start={}, x="x", y="v", value="v", series="s", panels=panels,
+                 names={}, picture=None)  # fmt: skip
 
 
 def test_the_readme_names_commands_that_work():
