@@ -81,7 +81,8 @@ def explorer(
     script = (_HERE / "explore.js").read_text(encoding="utf-8").strip()
     style = (_HERE / "explore.css").read_text(encoding="utf-8")
     image = io.BytesIO()
-    picture.savefig(image, format="png", dpi=60, bbox_inches="tight", metadata={"Software": None})
+    dpi = min(60, 720 / picture.get_figwidth())  # no wider than the explorer itself
+    picture.savefig(image, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     small = io.BytesIO()
     Image.open(image).convert("RGB").quantize(64).save(small, format="png", optimize=True)
     source = base64.b64encode(small.getvalue()).decode()

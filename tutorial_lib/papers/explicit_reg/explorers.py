@@ -33,7 +33,7 @@ def spectra() -> Explorer:
     """Fig. 2: the learned spectrum along training with the fitted function beside it, for noise and regulariser."""
     raw = _spectra()
     steps = sorted(raw.loc[raw["step"] > 0, "step"].unique().tolist())
-    steps = [*steps[:-1][1::2], steps[-1]]
+    steps = steps[len(steps) % 2 :: 2][:-1] + steps[-1:]
     means = mean_and_sem(raw, ["measure", "kind", "variance", "step", "x"])
     target = means[means["step"] == 0].assign(kind="target", variance=None, step=None)
     means = pick(means, step=steps)
@@ -101,7 +101,7 @@ def theorem() -> Explorer:
             {"column": "layer", "label": "Noised layer"},
             {"column": "where", "label": "Where"},
         ],
-        start={"loss": "squared error", "activation": "ELU", "epochs": 2, "layer": "all layers",
+        start={"loss": "cross-entropy", "activation": "ELU", "epochs": 2, "layer": "all layers",
                "where": "average over data"},
         x="sigma",
         y="ratio",
