@@ -138,7 +138,10 @@ def board(entries: list[dict]):
         {"selector": "th, td", "props": "text-align: left; vertical-align: top; padding: .35em .7em"},
         {"selector": "td:first-child", "props": "min-width: 14em"},
     ]
-    return pd.DataFrame(rows.values()).fillna("").style.hide().map(edge).set_table_styles(cells)
+    table = pd.DataFrame(rows.values()).fillna("")
+    if set(table["paper"]) == {"–"}:  # the paper's numbers stand only in pictures
+        table = table.drop(columns="paper")
+    return table.style.hide().map(edge).set_table_styles(cells)
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -22,7 +22,7 @@
     if (parent) parent.appendChild(node);
     return node;
   }
-  const show = (v) => (typeof v === "number" ? String(Math.round(v * 1000) / 1000) : v);
+  const show = (v) => (typeof v === "number" ? String(Number(v.toPrecision(5))) : v);
   const fixed = (v) => (v === null || v === undefined ? "–" : v.toFixed(spec.digits));
   const distinct = (name, rows) => {
     const found = [...new Set(rows.map((i) => column[name][i]))];

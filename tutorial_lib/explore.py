@@ -3,13 +3,13 @@
 import base64
 import hashlib
 import html
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
+
+from .draw import small_png
 
 _HERE = Path(__file__).parent
 
@@ -80,12 +80,7 @@ def explorer(
     identity = "tl" + hashlib.sha256(data.encode()).hexdigest()[:10]
     script = (_HERE / "explore.js").read_text(encoding="utf-8").strip()
     style = (_HERE / "explore.css").read_text(encoding="utf-8")
-    image = io.BytesIO()
-    dpi = min(60, 720 / picture.get_figwidth())  # no wider than the explorer itself
-    picture.savefig(image, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
-    small = io.BytesIO()
-    Image.open(image).convert("RGB").quantize(64).save(small, format="png", optimize=True)
-    source = base64.b64encode(small.getvalue()).decode()
+    source = base64.b64encode(small_png(picture, 560)).decode()
     return Explorer(
         f"<style>{style}</style>"
         f'<div class="tl-explorer" data-id="{identity}">'

@@ -18,7 +18,7 @@ from .experiments import (
     pick,
     ratios,
     total_trace,
-)  # fmt: skip
+)
 
 NEGLIGIBLE = 10.0
 """Percent of what eq. (15) keeps, up to which we call what it drops negligible."""

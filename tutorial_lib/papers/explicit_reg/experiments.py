@@ -394,14 +394,13 @@ def pick(table: pd.DataFrame, **values) -> pd.DataFrame:
     return table
 
 
-def _panels(count: int, columns: int = 4, height: float = 3.6):
-    """A figure with `count` axes, at most `columns` in a row."""
+def _panels(count: int, columns: int = 2, height: float = 2.9):
+    """A figure with `count` axes, `columns` in a row, narrow enough to be read on a page."""
     from matplotlib.figure import Figure
 
-    columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(3.9 * columns, height * rows), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.06)
+    figure = Figure(figsize=(3.4 * columns, height * rows + 0.3), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.06)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[count:]:
         axis.axis("off")
@@ -442,14 +441,13 @@ def _densities(axis, table: pd.DataFrame, **labels) -> None:
 
 def draw_loss_and_trace(table: pd.DataFrame, dataset: str):
     """Figs. 1 and 7: the test loss along training, and the Hessian trace of the small network."""
-    figure, (left, right, *_) = _panels(2, height=4)
+    figure, (left, right) = _panels(2)
     big = pick(table, measure="test loss")
     big = big[big["network"] != SMALL]
     title = f"{NAMES[big['network'].iloc[0]]}, {NAMES[big['activation'].iloc[0]]}: {dataset}, {seeds_of(table)}"
     _curves(left, big, xlabel="epoch", ylabel="test loss", title=title)
     _curves(right, total_trace(table), xlabel="epoch", ylabel="Tr H of the training loss", title="2x32 units, ELU")
-    left.legend()
-    figure.set_size_inches(10, 4)
+    left.legend(fontsize="small")
     return figure
 
 
@@ -459,7 +457,7 @@ def draw_losses(table: pd.DataFrame, dataset: str):
     figure, axes = _panels(len(groups))
     for axis, ((network, activation), part) in zip(axes, groups, strict=False):
         _curves(axis, part, xlabel="epoch", ylabel="test loss", title=f"{NAMES[network]}, {NAMES[activation]}")
-    axes[0].legend()
+    axes[0].legend(fontsize="small")
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
 
@@ -467,14 +465,14 @@ def draw_losses(table: pd.DataFrame, dataset: str):
 def draw_robustness(table: pd.DataFrame, dataset: str):
     """Figs. 3 and 10: accuracy over the noise on the data, and the elements of J_0, by network and activation."""
     groups = list(table.groupby(["network", "activation"], sort=False))
-    figure, axes = _panels(2 * len(groups), columns=len(groups) if len(groups) > 1 else 2)
-    for k, ((network, activation), part) in enumerate(groups):
+    figure, axes = _panels(2 * len(groups))
+    for (left, right), ((network, activation), part) in zip(axes.reshape(-1, 2), groups, strict=True):
         name = f"{NAMES[network]}, {NAMES[activation]}"
-        _curves(axes[k], pick(part, measure="accuracy"), "sigma", title=name,
+        _curves(left, pick(part, measure="accuracy"), "sigma", title=name,
                 xlabel="deviation σ of the noise on the data", ylabel="accuracy (%)")  # fmt: skip
-        _densities(axes[k + len(groups)], pick(part, measure="jacobian quantile", layer=0), title=f"J_0, {name}",
+        _densities(right, pick(part, measure="jacobian quantile", layer=0), title=f"{name}: J_0",
                    xlabel="element of J_0", ylabel="density")  # fmt: skip
-    axes[0].legend()
+    axes[0].legend(fontsize="small")
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
 
@@ -482,7 +480,7 @@ def draw_robustness(table: pd.DataFrame, dataset: str):
 def draw_calibration(table: pd.DataFrame, dataset: str):
     """Figs. 4 and 11: reliability diagrams with the expected calibration error, and the entropy of predictions."""
     groups = list(table.groupby("network", sort=False))
-    figure, axes = _panels(2 * len(groups), columns=2, height=4)
+    figure, axes = _panels(2 * len(groups), height=3.4)
     for k, (network, part) in enumerate(groups):
         left, right = axes[2 * k], axes[2 * k + 1]
         errors = pick(part, measure="calibration error", sigma=0).groupby("kind")["value"].mean()
@@ -499,15 +497,14 @@ def draw_calibration(table: pd.DataFrame, dataset: str):
                 right.plot(line["x"], line["value"], **{**style, "marker": ""})
         left.set(xlabel="confidence", ylabel="accuracy", title=f"{NAMES[network]}, ELU: {dataset}, {seeds_of(table)}")
         right.set(xlabel="entropy of a prediction (nats)", ylabel="density", title=f"{NAMES[network]}, ELU")
-        left.legend(fontsize="small")
-    figure.set_size_inches(10, 4 * len(groups))
+        left.legend(fontsize="x-small")
     return figure
 
 
 def draw_grams(table: pd.DataFrame, dataset: str):
     """Fig. 5: the mean of J_k J_kᵀ, outputs by outputs, of networks trained without regularisation."""
     groups = list(pick(table, measure="gram").groupby(["network", "activation", "layer"], sort=False))
-    figure, axes = _panels(len(groups), columns=3, height=3.2)
+    figure, axes = _panels(len(groups), columns=3, height=2.8)
     for axis, ((network, activation, layer), part) in zip(axes, groups, strict=False):
         mean = part.pivot_table(index="x", columns="y", values="value").to_numpy()
         top = np.abs(mean).max()
@@ -527,7 +524,7 @@ def draw_jacobians(table: pd.DataFrame, dataset: str):
     for axis, ((network, activation, layer), part) in zip(axes, groups, strict=False):
         name = f"{NAMES[network]}, {NAMES[activation]}: {LAYER_NAMES[int(layer)]}"
         _densities(axis, part, xlabel=f"element of J_{int(layer)}", ylabel="density", title=name)
-    axes[0].legend()
+    axes[0].legend(fontsize="small")
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
 
@@ -536,14 +533,14 @@ def draw_small_noise(table: pd.DataFrame, dataset: str):
     """Fig. 9: the Hessian trace of the small network under small additive and multiplicative noise, and by layer."""
     baseline = pick(table, kind=BASELINE)
     additive, times = (pd.concat([baseline, pick(table, operation=o, variance=SMALL_VARIANCE)]) for o in "+×")
-    figure, axes = _panels(5, columns=5)
+    figure, axes = _panels(5)
     for axis, part, name in ((axes[0], additive, "additive"), (axes[1], times, "multiplicative")):
         _curves(axis, total_trace(part), xlabel="epoch", ylabel="Tr H of the training loss",
                 title=f"{name}, σ² = {SMALL_VARIANCE}")  # fmt: skip
     for k in range(3):
         _curves(axes[k + 2], pick(additive, measure="hessian trace", layer=k), xlabel="epoch",
                 ylabel="its part of Tr H", title=f"additive, weights of layer {k + 1}")  # fmt: skip
-    axes[0].legend()
+    axes[0].legend(fontsize="small")
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
 
@@ -551,25 +548,24 @@ def draw_small_noise(table: pd.DataFrame, dataset: str):
 def draw_spectra(table: pd.DataFrame, dataset: str):
     """Fig. 2: the spectrum of the learned function along training, and at the end the function beside its target."""
     parts = [p for _, p in table[table["step"] > 0].groupby(["kind", "variance"], sort=False)]
-    figure, axes = _panels(2 * len(parts), columns=len(parts))
-    figure.set_size_inches(3.3 * len(parts), 6.6)
+    figure, axes = _panels(2 * len(parts), height=2.5)
     target = pick(table, measure="function", step=0)
-    for k, part in enumerate(parts):
-        upper, lower = axes[k], axes[k + len(parts)]
+    for (left, right), part in zip(axes.reshape(-1, 2), parts, strict=True):
         means = mean_and_sem(pick(part, measure="amplitude"), ["step", "x"]).pivot(index="step", columns="x")["value"]
-        image = upper.imshow(means.clip(0, 1), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1,
-                             extent=(-0.5, means.shape[1] - 0.5, -0.5, len(means) - 0.5))  # fmt: skip
+        image = left.imshow(means.clip(0, 1), aspect="auto", origin="lower", cmap="cividis", vmin=0, vmax=1,
+                            extent=(-0.5, means.shape[1] - 0.5, -0.5, len(means) - 0.5))  # fmt: skip
         ticks = range(0, len(means), max(1, len(means) // 4))
-        upper.set_yticks(ticks, [f"{means.index[t]:g}" for t in ticks])
+        left.set_yticks(ticks, [f"{means.index[t]:g}" for t in ticks])
         kind, variance = part["kind"].iloc[0], part["variance"].iloc[0]
-        upper.set(title=kind + (f", σ² = {variance:g}" if variance else ""), xlabel="frequency", ylabel="training step")
+        name = kind + (f", σ² = {variance:g}" if variance else "")
+        left.set(title=name, xlabel="frequency", ylabel="training step")
+        figure.colorbar(image, ax=left, label="amplitude")
         last = pick(part, measure="function", step=part["step"].max())
-        lower.plot(target["x"], target["value"], color="0.6", lw=1, label="target")
-        lower.plot(last["x"], last["value"], color=STYLES[kind]["color"], label="learned")
-        lower.set(xlabel="z", ylabel="λ(z)")
-    figure.colorbar(image, ax=list(axes[: len(parts)]), label="amplitude, clipped to [0, 1]")
-    axes[len(parts)].legend(loc="upper right", fontsize="small")
-    figure.suptitle(f"spectra: mean over {seeds_of(table)}")
+        right.plot(target["x"], target["value"], color="0.6", lw=1, label="target")
+        right.plot(last["x"], last["value"], color=STYLES[kind]["color"], label="learned")
+        right.set(xlabel="z", ylabel="λ(z)", title=name)
+    axes[1].legend(loc="upper right", fontsize="x-small")
+    figure.suptitle(f"amplitudes clipped to [0, 1], mean over {seeds_of(table)}; functions of seed 0")
     return figure
 
 

@@ -15,23 +15,20 @@ from .experiments import (
     RARE,
     REGULARISER,
     SLUG,
+    VARIANCE,
     draw_robustness,
     draw_spectra,
     draw_theorem,
     pick,
     ratios,
-)  # fmt: skip
+)
 
 _KINDS = [NOISE, REGULARISER, BASELINE, INPUT]  # the order gives each its colour in the page
 
 
-def _spectra() -> pd.DataFrame:
-    return read_table(f"{SLUG}/fig-2", "none", "desk")
-
-
 def spectra() -> Explorer:
     """Fig. 2: the learned spectrum along training with the fitted function beside it, for noise and regulariser."""
-    raw = _spectra()
+    raw = read_table(f"{SLUG}/fig-2", "none", "desk")
     steps = sorted(raw.loc[raw["step"] > 0, "step"].unique().tolist())
     steps = steps[len(steps) % 2 :: 2][:-1] + steps[-1:]
     means = mean_and_sem(raw, ["measure", "kind", "variance", "step", "x"])
@@ -51,6 +48,7 @@ def spectra() -> Explorer:
             ]  # fmt: skip
             notes[f"{variance:g}|{step}"] = f"Mean amplitude at frequencies 30 to 50: {', '.join(said)} (target: 1)."
     table = means.assign(panel=means["measure"], value=means["value"].round(2))
+    table.loc[table["panel"] == "function", "value"] = table["value"].round(1)
     return explorer(
         "lines",
         table[["panel", "kind", "variance", "step", "x", "value"]],
@@ -73,7 +71,7 @@ def spectra() -> Explorer:
         notes=notes,
         symbol="x",
         digits=2,
-        picture=draw_spectra(raw, "none"),
+        picture=draw_spectra(raw[raw["variance"] < VARIANCE], "none"),
     )
 
 
