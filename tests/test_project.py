@@ -154,3 +154,21 @@ def test_the_readme_names_commands_that_work():
         assert name in experiments()
     assert "make book" in text[:200] and "make test" in text[:200]
     assert (ROOT / re.search(r"!\[.*?\]\((.*?)\)", text).group(1)).exists()
+
+
+def test_pages_are_read_again_after_the_package_changed(tmp_path):
+    """A second `make book` must not show what an older package drew."""
+    import importlib.util
+    import os
+    from types import SimpleNamespace
+
+    spec = importlib.util.spec_from_file_location("offline", ROOT / "book/_ext/offline.py")
+    offline = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(offline)
+    file = tmp_path / "tutorial_lib/results/table.csv"
+    file.parent.mkdir(parents=True)
+    file.write_text("a")
+    for path, second in ((file, 200), (file.parent, 100), (file.parent.parent, 100)):
+        os.utime(path, (second, second))
+    env = SimpleNamespace(found_docs=["old", "new", "unread"], all_docs={"old": 199_000_000, "new": 201_000_000})
+    assert offline.read_again(SimpleNamespace(srcdir=tmp_path), env, set(), set(), set()) == ["old"]

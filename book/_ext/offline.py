@@ -1,4 +1,4 @@
-"""Keep the book's pages light and to themselves: no script that names another host, none that a page does not use."""
+"""Keep the book's pages light, to themselves (no script that names another host) and up to date with the package."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,15 @@ def trim_pages(app, exception):
             page.write_text(ICON_SCRIPT.sub("", text), encoding="utf-8")
 
 
+def read_again(app, env, added, changed, removed):
+    """Pages run the package's code, so all that were read before its last change have to be read, and run, again."""
+    files = [f for f in (Path(app.srcdir) / "tutorial_lib").rglob("*") if "__pycache__" not in f.parts]
+    newest = max((f.stat().st_mtime_ns // 1000 for f in files), default=0)
+    return [name for name in env.found_docs if env.all_docs.get(name, newest) < newest]
+
+
 def setup(app):
+    app.connect("env-get-outdated", read_again)
     app.connect("html-page-context", trim_scripts, priority=900)
     app.connect("html-page-context", launch_notebooks_only, priority=900)
     app.connect("build-finished", trim_pages)
