@@ -728,3 +728,11 @@ def test_boston_broken_off(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "urlopen", broken)
     with pytest.raises(DataError, match="boston"):
         load_data("boston", tmp_path)
+
+
+def test_a_source_in_the_file_goes_into_the_provenance_and_changes_nothing_else(tmp_path):
+    content = arrays()
+    plain = load_data(save(tmp_path / "mine.npz", **content))
+    told = load_data(save(tmp_path / "mine.npz", **content, source="decoded from JPEG copies"))
+    assert told.source == "the file mine.npz, decoded from JPEG copies" and plain.source == "the file mine.npz"
+    assert told.sha256 == plain.sha256

@@ -67,9 +67,10 @@ def load_data(
     ``diabetes`` (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn
     removed the set because one of its columns was made from race on the assumption that segregation raises prices);
     or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8
-    or floats in [0, 1]), or of a folder with one subfolder of images a class (inside ``train/`` and ``test/``, or
-    without them: then every fifth image is held out). Any other named set is read from ``folder/<name>.npz`` if that
-    file is there, else by torchvision, which downloads into `folder` what it misses and verifies checksums.
+    or floats in [0, 1]; a text ``source``, if there is one, goes into the provenance), or of a folder with one
+    subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is held out).
+    Any other named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which downloads
+    into `folder` what it misses and verifies checksums.
 
     `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed` (of a regression set:
     that many rows). Raises `DataError`.
@@ -90,7 +91,7 @@ def load_data(
             arrays = [a[y < classes] for a, y in zip(arrays, [arrays[1]] * 2 + [arrays[3]] * 2, strict=True)]
             source += f", its first {classes} classes"
     elif path.suffix == ".npz":
-        arrays, source = _npz(path), f"the file {path.name}"
+        arrays, source = _npz(path)
     elif path.is_dir():
         arrays, source = _image_folder(path, size), f"the image folder {path.name}"
     else:
@@ -126,7 +127,7 @@ def _named(name: str, folder: Path):
         )
         return [x_train, y_train, x_test, y_test], "scikit-learn's load_digits, 360 images held out"
     if (file := folder / f"{name}.npz").exists():
-        return _npz(file), f"the file {file.name}"
+        return _npz(file)
     return _torchvision(name, folder), f"torchvision.datasets.{TORCHVISION[name]}"
 
 
@@ -190,6 +191,7 @@ def _npz(path: Path):
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in keys if key in file.files}
+            source = f"the file {path.name}" + (f", {file['source']}" if "source" in file.files else "")
     except (zipfile.BadZipFile, OSError, ValueError, TypeError, RuntimeError, EOFError, zipfile.zlib.error) as error:
         raise DataError(
             f"{path.name} is not a readable .npz file ({error}): it may be truncated; make or copy it again"
@@ -220,7 +222,7 @@ def _npz(path: Path):
             f"{path.name}: training images are {found['x_train'].shape[1:]}, test images "
             f"{found['x_test'].shape[1:]}; make them one shape"
         )
-    return [found[key] for key in keys]
+    return [found[key] for key in keys], source
 
 
 def _image_folder(path: Path, size: int | None):

@@ -453,7 +453,7 @@ def draw_loss_and_trace(table: pd.DataFrame, dataset: str):
 
 def draw_losses(table: pd.DataFrame, dataset: str):
     """Fig. 8: the test loss along training, by network and activation."""
-    groups = list(table.groupby(["network", "activation"], sort=False))
+    groups = list(pick(table, measure="test loss").groupby(["network", "activation"], sort=False))
     figure, axes = _panels(len(groups))
     for axis, ((network, activation), part) in zip(axes, groups, strict=False):
         _curves(axis, part, xlabel="epoch", ylabel="test loss", title=f"{NAMES[network]}, {NAMES[activation]}")
@@ -652,7 +652,8 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-8", "Figure 8", "Test loss of convolutional networks and MLPs, ReLU and ELU",
         f"σ² = 0.1; {_TRAINED}", TRAINING, draw_losses,
-        _rows(["test loss"], network=["mlp", "conv"], kind=_COMPARED), suits=_images,
+        _rows(["test loss", "training loss", "training accuracy"], network=["mlp", "conv"], kind=_COMPARED),
+        suits=_images,
     ),
     Experiment(
         f"{SLUG}/fig-9", "Figure 9", "Hessian trace under small additive and multiplicative noise, by layer",
