@@ -4,6 +4,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,45 @@ def explorer(
         f'<img alt="{html.escape(title)}" src="data:image/png;base64,{source}"></div>'
         f'<script>{script}({data}, "{identity}");</script>'
     )
+
+
+def live_panel(controls: dict[str, tuple], label: str, compute: Callable[..., tuple]):
+    """An ipywidgets panel that computes for real; needs a running kernel and the extra ``tutorial-lib[live]``.
+
+    `controls` names each control with its first value and its choices: a list for a menu, (least, most, step) for a
+    slider. The button, with `label`, calls ``compute(*values, say)``, which returns a matplotlib Figure and a sentence
+    to show, and may say(something) on the way.
+    """
+    try:
+        import ipywidgets as widgets
+    except ImportError as error:
+        raise ImportError("the live panel needs ipywidgets: pip install tutorial-lib[live]") from error
+    from IPython.display import display
+
+    def control(name, value, choices):
+        look = {"description": name, "style": {"description_width": "9em"}, "layout": {"width": "26em"}}
+        if isinstance(choices, list):
+            return widgets.Dropdown(value=value, options=choices, **look)
+        slider = widgets.IntSlider if isinstance(value, int) else widgets.FloatSlider
+        return slider(value=value, min=choices[0], max=choices[1], step=choices[2], **look)
+
+    inputs = [control(name, *settings) for name, settings in controls.items()]
+    button = widgets.Button(description=label, button_style="primary")
+    message, picture = widgets.Label(), widgets.Output()
+
+    def pressed(_):
+        button.disabled = True
+        try:
+            figure, told = compute(*(i.value for i in inputs), lambda text: setattr(message, "value", text))
+            with picture:
+                picture.clear_output(wait=True)
+                display(figure)
+            message.value = told
+        finally:
+            button.disabled = False
+
+    button.on_click(pressed)
+    return widgets.VBox([*inputs, button, message, picture])
 
 
 def _column(values: pd.Series) -> dict:

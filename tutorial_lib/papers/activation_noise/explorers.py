@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ...draw import mean_and_sem
-from ...explore import Explorer, explorer
+from ...explore import Explorer, explorer, live_panel
 from ...noise import DISTRIBUTIONS
 from ...sweep import read_table, shipped
 from . import reported
@@ -146,56 +146,39 @@ def densities() -> Explorer:
 
 
 def live():
-    """An ipywidgets panel that trains and infers for real on the digits: α, distribution, n and epochs.
+    """A panel that trains and infers for real on the digits: α, distribution, n and epochs (see `live_panel`).
 
-    Needs a running kernel and the extra ``tutorial-lib[live]``. Networks are kept, so that a change of α at inference
-    or of n does not train again.
+    Networks are kept, so that a change of α at inference or of n does not train again.
     """
-    try:
-        import ipywidgets as widgets
-    except ImportError as error:
-        raise ImportError("the live panel needs ipywidgets: pip install tutorial-lib[live]") from error
     import torch
     from matplotlib.figure import Figure
 
     from ...data import load_data
     from .method import accuracy_over_n, train_autoencoders
 
-    data = load_data("digits", test=100)
-    networks = {}
-    wide = {"style": {"description_width": "9em"}, "layout": {"width": "26em"}}
-    train = widgets.FloatSlider(value=0.5, min=0, max=2, step=0.1, description="α at training", **wide)
-    test = widgets.FloatSlider(value=0.5, min=0, max=2, step=0.1, description="α at inference", **wide)
-    distribution = widgets.Dropdown(options=list(DISTRIBUTIONS), description="distribution", **wide)
-    n = widgets.IntSlider(value=20, min=1, max=100, description="samples n", **wide)
-    epochs = widgets.IntSlider(value=10, min=1, max=50, description="epochs", **wide)
-    button = widgets.Button(description="Train and infer", button_style="primary")
-    message, picture = widgets.Label(), widgets.Output()
+    data, networks = load_data("digits", test=100), {}
 
-    def compute(_):
-        button.disabled = True
-        try:
-            key = (distribution.value, train.value, epochs.value)
-            if key not in networks:
-                message.value = "training …"
-                networks[key] = train_autoencoders(
-                    data.x_train, data.y_train, alpha=train.value, distribution=distribution.value,
-                    epochs=epochs.value, batch_size=32, progress=False,
-                )  # fmt: skip
-            torch.manual_seed(0)
-            accuracy, _ = accuracy_over_n(networks[key], data.x_test, data.y_test, test.value, n.value)
-            figure = Figure(figsize=(6, 3.2), layout="constrained")
-            axis = figure.subplots()
-            axis.plot(range(1, len(accuracy) + 1), accuracy, "o-", ms=3)
-            axis.set(xlabel="number of noise samples n", ylabel="accuracy (%)", ylim=(0, 102))
-            with picture:
-                from IPython.display import display
+    def compute(train, test, distribution, n, epochs, say):
+        key = (distribution, train, epochs)
+        if key not in networks:
+            say("training …")
+            networks[key] = train_autoencoders(
+                data.x_train, data.y_train, alpha=train, distribution=distribution, epochs=epochs, batch_size=32,
+                progress=False,
+            )  # fmt: skip
+        torch.manual_seed(0)
+        accuracy, _ = accuracy_over_n(networks[key], data.x_test, data.y_test, test, n)
+        figure = Figure(figsize=(6, 3.2), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(range(1, len(accuracy) + 1), accuracy, "o-", ms=3)
+        axis.set(xlabel="number of noise samples n", ylabel="accuracy (%)", ylim=(0, 102))
+        return figure, f"{accuracy[-1]:.1f} % with {len(accuracy)} samples on 100 test digits"
 
-                picture.clear_output(wait=True)
-                display(figure)
-            message.value = f"{accuracy[-1]:.1f} % with {len(accuracy)} samples on 100 test digits"
-        finally:
-            button.disabled = False
-
-    button.on_click(compute)
-    return widgets.VBox([train, test, distribution, n, epochs, button, message, picture])
+    controls = {
+        "α at training": (0.5, (0, 2, 0.1)),
+        "α at inference": (0.5, (0, 2, 0.1)),
+        "distribution": ("gaussian", list(DISTRIBUTIONS)),
+        "samples n": (20, (1, 100, 1)),
+        "epochs": (10, (1, 50, 1)),
+    }
+    return live_panel(controls, "Train and infer", compute)

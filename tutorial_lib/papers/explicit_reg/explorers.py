@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ...draw import mean_and_sem
-from ...explore import Explorer, explorer
+from ...explore import Explorer, explorer, live_panel
 from ...sweep import read_table, shipped
 from .experiments import (
     ACTIVATIONS,
@@ -171,15 +171,10 @@ def robustness() -> Explorer:
 
 
 def live():
-    """An ipywidgets panel that trains for real on the digits: kind of training, σ², activation, epochs.
+    """A panel that trains for real on the digits: kind of training, σ², activation, epochs (see `live_panel`).
 
-    It draws the test loss along training and the sensitivity curve of every network that was trained so far. Needs a
-    running kernel and the extra ``tutorial-lib[live]``.
+    It draws the test loss along training and the sensitivity curve of every network that was trained so far.
     """
-    try:
-        import ipywidgets as widgets
-    except ImportError as error:
-        raise ImportError("the live panel needs ipywidgets: pip install tutorial-lib[live]") from error
     import torch
     from matplotlib.figure import Figure
 
@@ -188,57 +183,39 @@ def live():
     from ...train import evaluate
     from .experiments import build, train
 
-    data, trained = load_data("digits"), {}
+    data, trained, sigmas = load_data("digits"), {}, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     config = {"batch_size": 64, "lr": 0.005, "optimizer": "sgd, momentum 0.9", "sample": 16}
-    wide = {"style": {"description_width": "9em"}, "layout": {"width": "26em"}}
-    kind = widgets.Dropdown(options=[BASELINE, INPUT, NOISE, REGULARISER], value=NOISE, description="training", **wide)
-    variance = widgets.FloatSlider(value=0.1, min=0.01, max=0.5, step=0.01, description="variance σ²", **wide)
-    activation = widgets.Dropdown(options=list(ACTIVATIONS), value="elu", description="activation", **wide)
-    epochs = widgets.IntSlider(value=20, min=1, max=80, description="epochs", **wide)
-    button = widgets.Button(description="Train", button_style="primary")
-    message, picture = widgets.Label(), widgets.Output()
 
-    def compute(_):
-        button.disabled = True
-        try:
-            name = f"{kind.value}, {activation.value}" + (
-                "" if kind.value == BASELINE else f", σ² = {variance.value:g}"
-            )
-            if (name, epochs.value) not in trained:
-                message.value = "training …"
-                torch.manual_seed(0)
-                model, losses = build("mlp", activation.value, data.x_train, 10), []
+    def compute(kind, variance, activation, epochs, say):
+        name = f"{kind}, {activation}" + ("" if kind == BASELINE else f", σ² = {variance:g}")
+        if (name, epochs) not in trained:
+            say("training …")
+            torch.manual_seed(0)
+            model, losses = build("mlp", activation, data.x_train, 10), []
 
-                def follow(epoch, _):
-                    model.eval()
-                    with torch.no_grad():
-                        losses.append(torch.nn.functional.cross_entropy(model(data.x_test), data.y_test).item())
-                    model.train()
+            def follow(epoch, _):
+                model.eval()
+                with torch.no_grad():
+                    losses.append(torch.nn.functional.cross_entropy(model(data.x_test), data.y_test).item())
+                model.train()
 
-                options = {**config, "epochs": epochs.value}
-                train(model, data.x_train, data.y_train, kind.value, variance.value, "+", options, 0, follow)
-                curve = [evaluate(model, corrupt(data.x_test, s), data.y_test) for s in _SIGMAS]
-                trained[name, epochs.value] = losses, curve
-            figure = Figure(figsize=(10, 3.4), layout="constrained")
-            left, right = figure.subplots(1, 2)
-            for (label, _epochs), (losses, curve) in trained.items():
-                left.plot(range(1, len(losses) + 1), losses, label=label)
-                right.plot(_SIGMAS, curve, "o-", ms=3)
-            left.set(xlabel="epoch", ylabel="test loss (nats)", yscale="log")
-            left.legend(fontsize="small")
-            right.set(xlabel="deviation σ of the noise on the data", ylabel="accuracy (%)", ylim=(0, 102))
-            with picture:
-                from IPython.display import display
+            train(model, data.x_train, data.y_train, kind, variance, "+", {**config, "epochs": epochs}, 0, follow)
+            trained[name, epochs] = losses, [evaluate(model, corrupt(data.x_test, s), data.y_test) for s in sigmas]
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for (label, _), (losses, curve) in trained.items():
+            left.plot(range(1, len(losses) + 1), losses, label=label)
+            right.plot(sigmas, curve, "o-", ms=3)
+        left.set(xlabel="epoch", ylabel="test loss (nats)", yscale="log")
+        left.legend(fontsize="small")
+        right.set(xlabel="deviation σ of the noise on the data", ylabel="accuracy (%)", ylim=(0, 102))
+        losses, curve = trained[name, epochs]
+        return figure, f"{name}: test loss {losses[-1]:.3f}, accuracy {curve[0]:.1f} %"
 
-                picture.clear_output(wait=True)
-                display(figure)
-            losses, curve = trained[name, epochs.value]
-            message.value = f"{name}: test loss {losses[-1]:.3f}, accuracy {curve[0]:.1f} %"
-        finally:
-            button.disabled = False
-
-    button.on_click(compute)
-    return widgets.VBox([kind, variance, activation, epochs, button, message, picture])
-
-
-_SIGMAS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    controls = {
+        "training": (NOISE, [BASELINE, INPUT, NOISE, REGULARISER]),
+        "variance σ²": (0.1, (0.01, 0.5, 0.01)),
+        "activation": ("elu", list(ACTIVATIONS)),
+        "epochs": (20, (1, 80, 1)),
+    }
+    return live_panel(controls, "Train", compute)
