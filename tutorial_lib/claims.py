@@ -120,12 +120,13 @@ _COLOURS = {"holds": "#009E73", "holds in part": "#E69F00", "not seen": "#999999
 def board(entries: list[dict]):
     """Entries of the scoreboard as a table for reading (a pandas Styler): a row a claim, a column a measured table.
 
-    A cell says the verdict, the mean margin, and its 95% interval; its left edge has the verdict's colour.
+    A cell says the verdict, the mean margin (the claim ends with its unit) and its 95% interval; its left edge has the
+    verdict's colour.
     """
     rows = {}
     for e in entries:
         reported = _number(e["reported"], e["unit"])
-        row = rows.setdefault(e["id"], {"claim": f"{e['claim']} ({e['item']})", "unit": e["unit"], "paper": reported})
+        row = rows.setdefault(e["id"], {"claim": f"{e['claim']} ({e['item']}; {e['unit']})", "paper": reported})
         low, high = (_number(v, e["unit"]) for v in e["interval"] or (None, None))
         measured = "" if e["measured"] is None else f": {_number(e['measured'], e['unit'])} [{low}, {high}]"
         row[f"{e['dataset']} ({e['budget']}, {e['seeds']} seeds)"] = e["verdict"] + measured

@@ -151,7 +151,7 @@ CLAIMS = [
         follows("operation", "variance", measure="hessian trace"), "fig-1", "trace",
     ),
     _claim(
-        "same-trajectory-small-noise", "Figure 9", "So it does for small additive and multiplicative noise",
+        "same-trajectory-small-noise", "Figure 9", "So it does for small noise, additive and multiplicative",
         "is quasi identical for Exp Reg and Noise and is clearly distinct from Baseline",
         follows("operation", "variance", measure="hessian trace"), "fig-9", "trace",
     ),
@@ -166,7 +166,8 @@ CLAIMS = [
         follows("network", "activation", measure="test loss"), "fig-7", "squared error",
     ),
     _claim(
-        "regression-trajectory", "Figure 7(b)", "… and its Hessian trace", "This also holds true for Tr(H)",
+        "regression-trajectory", "Figure 7(b)",
+        "In regression too, it follows the noise's Hessian trace", "This also holds true for Tr(H)",
         follows("operation", "variance", measure="hessian trace"), "fig-7", "trace",
     ),
     _claim(
@@ -184,7 +185,8 @@ CLAIMS = [
         difference("margin bound", [(NOISE, INPUT)], "network", "activation"), "fig-10", "distance",
     ),
     _claim(
-        "smaller-input-jacobian", "Figures 3(b), 10", "… and a smaller ||J_0||",
+        "smaller-input-jacobian", "Figures 3(b), 10",
+        "Noise in all layers gives a smaller ||J_0|| than on the input alone",
         "experience a larger penalisation on the norm of J_0",
         difference("jacobian norm", [(INPUT, NOISE)], "network", "activation", relative=True, layer=0),
         "fig-10", "percent",
@@ -210,7 +212,7 @@ CLAIMS = [
         "fig-11", "points",
     ),
     _claim(
-        "greater-entropy", "Figures 4, 11", "… and raise the entropy of predictions",
+        "greater-entropy", "Figures 4, 11", "Noise and regulariser raise the entropy of predictions",
         "Noise and Exp Reg models have a greater entropy of predictions",
         difference("mean entropy", [(NOISE, BASELINE), (REGULARISER, BASELINE)], "network"), "fig-11", "nats",
     ),
@@ -222,7 +224,8 @@ CLAIMS = [
     ),
     _claim(
         "off-diagonals-stay-negligible", "Section 3",
-        f"… and stays under {NEGLIGIBLE:g} % when eq. (15) is trained on", "Ignoring these off-diagonal terms",
+        f"Trained on eq. (15), too, what it drops is under {NEGLIGIBLE:g} % of what it keeps",
+        "Ignoring these off-diagonal terms",
         negligible(REGULARISER), "fig-5", "percent",
     ),
     _claim(
@@ -231,7 +234,8 @@ CLAIMS = [
         "percent",
     ),
     _claim(
-        "equation-12", "Equation 12", f"… and for the squared error it is eq. (12), within {CLOSE:g} %",
+        "equation-12", "Equation 12",
+        f"As σ → 0, E[ΔL] of the squared error is eq. (12), within {CLOSE:g} %",
         "For this loss, the Hessians in Theorem 1 are simply the identity matrix",
         tends_to_one(0.5, loss="squared error"), "theorem-1", "percent",
     ),
