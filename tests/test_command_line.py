@@ -211,7 +211,12 @@ def finished_cells(store) -> int:
 def test_an_interrupt_exits_130_and_the_same_command_goes_on(tmp_path):
     run = [sys.executable, "-m", "tutorial_lib", "run", "activation-noise/fig-3", "--out", str(tmp_path), "--seeds"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*run, "100"], stderr=subprocess.PIPE, env=environment)  # more than it can finish
+    process = subprocess.Popen(
+        [*run, "100"],  # more than it can finish
+        stderr=subprocess.PIPE,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+    )
     store = tmp_path / "activation-noise/fig-3/digits-smoke.sqlite"
     while process.poll() is None and not finished_cells(store):
         time.sleep(0.02)
