@@ -39,14 +39,11 @@ def spectra() -> Explorer:
     high = pick(means, measure="amplitude", x=[30, 35, 40, 45, 50])
     notes = {}
     for variance in sorted(raw.loc[raw["variance"] > 0, "variance"].unique()):
-        for step in steps:
-            said = [
-                f"{kind} {part['value'].mean():.2f}"
-                for kind in (BASELINE, NOISE, REGULARISER)
-                for part in [high[(high["kind"] == kind) & (high["step"] == step)
-                                  & (high["variance"].isna() | (high["variance"] == variance))]]
-            ]  # fmt: skip
-            notes[f"{variance:g}|{step}"] = f"Mean amplitude at frequencies 30 to 50: {', '.join(said)} (target: 1)."
+        shown = high[high["variance"].isna() | (high["variance"] == variance)]
+        for step, rows in shown.groupby("step"):
+            mean = rows.groupby("kind")["value"].mean()
+            said = ", ".join(f"{kind} {mean[kind]:.2f}" for kind in (BASELINE, NOISE, REGULARISER))
+            notes[f"{variance:g}|{step:g}"] = f"Mean amplitude at frequencies 30 to 50: {said} (target: 1)."
     table = means.assign(panel=means["measure"], value=means["value"].round(2))
     table.loc[table["panel"] == "function", "value"] = table["value"].round(1)
     return explorer(
