@@ -2,9 +2,9 @@
 
 from .data import Data, DataError, load_data
 from .inject import inject, injected, remove, set_noise
-from .models import PerClass, autoencoder, convnet, mlp
+from .models import PerClass, autoencoder, blocknet, convnet, mlp
 from .noise import DISTRIBUTIONS, ActivationNoise, sample
-from .train import evaluate, fit
+from .train import evaluate, fit, fit_many
 
 __version__ = "0.1.0"
 
@@ -15,9 +15,11 @@ __all__ = [
     "DataError",
     "PerClass",
     "autoencoder",
+    "blocknet",
     "convnet",
     "evaluate",
     "fit",
+    "fit_many",
     "inject",
     "injected",
     "load_data",

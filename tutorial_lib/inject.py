@@ -1,9 +1,9 @@
-"""Where noise goes: put a noise layer after any module of a network, and take it out again."""
+"""Where noise goes: put a noise layer behind or before any module of a network, and take it out again."""
 
 import copy
 from collections.abc import Iterable
 
-from torch import nn
+from torch import Tensor, nn
 
 ACTIVATIONS = (
     nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
@@ -57,13 +57,21 @@ def _add_noise(module, inputs, output):
     return module._modules[_NAME](output)
 
 
-def inject(model: nn.Module, layer: nn.Module, where="all", after: tuple = ACTIVATIONS) -> list[str]:
+def _add_noise_before(module, inputs):
+    return module._modules[_NAME](inputs[0]), *inputs[1:]
+
+
+def inject(
+    model: nn.Module, layer: nn.Module, where="all", after: tuple = ACTIVATIONS, before: bool = False
+) -> list[str]:
     """Put a copy of the noise `layer` behind modules of `model`, in place; return their names.
+
+    With `before` it goes before them, and acts on their (first) input.
 
     `where` is "all" (behind every activation module), "hidden" (all but the last), "odd" or "even"
     (counted from 1), "encoder" or "decoder" (activations inside a submodule of that name), or a list of
     module names (any modules). `after` says which types count as activations. The layer becomes a child of
-    the module it follows, so it moves and switches mode with the model and its parameters (if any) are the
+    the module it is put at, so it moves and switches mode with the model and its parameters (if any) are the
     model's; a noise layer without parameters leaves the state dict as it was.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
@@ -83,30 +91,34 @@ def inject(model: nn.Module, layer: nn.Module, where="all", after: tuple = ACTIV
     for name in names:
         module = model.get_submodule(name)
         module.add_module(_NAME, copy.deepcopy(layer).train(module.training))
-        module.register_forward_hook(_add_noise)
+        if before:
+            module.register_forward_pre_hook(_add_noise_before)
+        else:
+            module.register_forward_hook(_add_noise)
     return names
 
 
 def remove(model: nn.Module) -> list[str]:
-    """Take every injected layer out of `model`, in place; return the names of the modules it was behind."""
+    """Take every injected layer out of `model`, in place; return the names of the modules it was at."""
     names = []
     for name, module in model.named_modules():
         if _NAME in module._modules:
             del module._modules[_NAME]
-            for key, hook in list(module._forward_hooks.items()):
-                if hook is _add_noise:
-                    del module._forward_hooks[key]
+            for hooks in (module._forward_hooks, module._forward_pre_hooks):
+                for key, hook in list(hooks.items()):
+                    if hook in (_add_noise, _add_noise_before):
+                        del hooks[key]
             names.append(name)
     return names
 
 
 def injected(model: nn.Module) -> dict[str, nn.Module]:
-    """The injected layers of `model`, by the name of the module they follow."""
+    """The injected layers of `model`, by the name of the module they are put at."""
     return {name: module._modules[_NAME] for name, module in model.named_modules() if _NAME in module._modules}
 
 
 def set_noise(model: nn.Module, where: Iterable[str] | None = None, **attributes) -> None:
-    """Set attributes of the injected layers: all of them, or those behind the modules named in `where`.
+    """Set attributes of the injected layers: all of them, or those at the modules named in `where`.
 
     ``set_noise(net, alpha_inference=0.5)`` sets the strength at inference, ``set_noise(net, ["1"],
     enabled=False)`` switches one layer off. Raises `ValueError` for a site without noise, an attribute
@@ -118,8 +130,13 @@ def set_noise(model: nn.Module, where: Iterable[str] | None = None, **attributes
     where = [where] if isinstance(where, str) else where
     for name in layers if where is None else where:
         if name not in layers:
-            raise ValueError(f"no noise behind {name!r}; it is behind {', '.join(layers) or 'nothing'}")
+            raise ValueError(f"no noise at {name!r}; it is at {', '.join(layers) or 'no module'}")
         for key, value in attributes.items():
             if not hasattr(layers[name], key):
                 raise ValueError(f"{type(layers[name]).__name__} has no attribute {key!r}")
-            setattr(layers[name], key, check_alpha(value) if key.startswith("alpha") else value)
+            value = check_alpha(value) if key.startswith(("alpha", "sigma")) else value
+            current = getattr(layers[name], key)
+            if isinstance(current, Tensor):
+                current.fill_(value)
+            else:
+                setattr(layers[name], key, value)

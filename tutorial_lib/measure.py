@@ -1,4 +1,4 @@
-"""What is measured of a network: Jacobians, curvature, spectra, calibration, and accuracy on noisy data."""
+"""What is measured of a network: Jacobians, curvature, spectra, calibration, noisy data, and attacks."""
 
 from collections.abc import Callable
 
@@ -162,6 +162,47 @@ def corrupt(x: Tensor, sigma: float, seed: int = 0) -> Tensor:
     generator = torch.Generator(x.device).manual_seed(seed)
     noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
     return x + check_alpha(sigma) * noise
+
+
+def pgd(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    delta: float,
+    steps: int = 10,
+    step: float | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = nn.functional.cross_entropy,
+) -> Tensor:
+    """Projected gradient descent: `x` [B, ...] moved up the loss, no element by more than `delta`.
+
+    "Noise Injection Node Regularization", App. C.1: `steps` times the step x + `step` sign(∇ₓ L) of eq. (17), each
+    followed by the projection onto |x' - x| ≤ `delta`. `step` is 2.5 `delta` / `steps` unless given; the start is `x`
+    itself; nothing is clipped to a range of pixels. The model is taken as it is (in evaluation mode, as a rule).
+    """
+    if steps < 1 or (step is not None and step <= 0):
+        raise ValueError(f"steps = {steps}, step = {step}: expected at least 1, and a positive step")
+    step = 2.5 * check_alpha(delta) / steps if step is None else step
+    moved = x.detach()
+    for _ in range(steps):
+        moved.requires_grad_()
+        with torch.enable_grad():
+            value = loss(model(moved), y)
+        moved = moved.detach() + step * torch.autograd.grad(value, moved)[0].sign()
+        moved = torch.clamp(moved, x - delta, x + delta)
+    return moved
+
+
+def fgsm(model: nn.Module, x: Tensor, y: Tensor, delta: float, loss=nn.functional.cross_entropy) -> Tensor:
+    """Fast gradient sign method: x + δ sign(∇ₓ L) for `x` [B, ...] and targets `y` [B].
+
+    "Noise Injection Node Regularization", eq. (17).
+
+    >>> net = nn.Linear(2, 1, bias=False)
+    >>> _ = nn.init.constant_(net.weight, -1.0)
+    >>> fgsm(net, torch.zeros(1, 2), torch.ones(1, 1), 0.5, nn.functional.mse_loss)  # the loss grows with x
+    tensor([[0.5000, 0.5000]])
+    """
+    return pgd(model, x, y, delta, steps=1, step=delta, loss=loss) if delta else x
 
 
 def reliability(probabilities: Tensor, y: Tensor, bins: int = 15):

@@ -78,6 +78,57 @@ def convnet(channels: int, size: int, outputs: int, activation: type[nn.Module] 
     )
 
 
+def blocknet(
+    channels: int,
+    size: int,
+    outputs: int,
+    blocks=((16,), (32,)),
+    kernel: int = 2,
+    padding: int = 0,
+    dense: int = 2048,
+    activation: type[nn.Module] = nn.ELU,
+    dropout: tuple[float, ...] = (),
+) -> nn.Sequential:
+    """Blocks of convolutions, then a dense layer: the CNN of "Noise Injection Node Regularization", App. A.
+
+    A block has, for each of its filter counts, a convolution, the activation and batch normalisation; then max pooling
+    2x2 and, if `dropout` gives it a rate, dropout. Behind the blocks: a dense layer of `dense` ReLU units and a linear
+    one. Input [B, `channels`, `size`, `size`], output [B, `outputs`]. App. A leaves the filter counts open (16 and 32
+    are our choice). Its modules are ``data``, ``conv1``, ``act1``, ``norm1``, …, ``pool1``, ``drop1``, …, ``flatten``,
+    ``linear{L-1}``, ``act{L-1}``, ``linear{L}``. `VGG` holds the settings of the network of App. D. Raises `ValueError`
+    where the image is too small.
+
+    >>> blocknet(1, 28, 10)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    >>> blocknet(3, 32, 10, **VGG)(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 10])
+    """
+    layers, last, k = OrderedDict(data=nn.Identity()), size, 0
+    for b, filters in enumerate(blocks, start=1):
+        for count in filters:
+            k += 1
+            layers[f"conv{k}"] = nn.Conv2d(channels, count, kernel, padding=padding)
+            layers[f"act{k}"] = activation()
+            layers[f"norm{k}"] = nn.BatchNorm2d(count)
+            channels, last = count, last + 2 * padding - kernel + 1
+        layers[f"pool{b}"], last = nn.MaxPool2d(2), last // 2
+        if last < 1:
+            raise ValueError(f"images of {size} pixels are too small for {len(blocks)} such blocks: give larger ones")
+        if b <= len(dropout):
+            layers[f"drop{b}"] = nn.Dropout(dropout[b - 1])
+    layers["flatten"] = nn.Flatten()
+    layers[f"linear{k + 1}"], layers[f"act{k + 1}"] = nn.Linear(channels * last**2, dense), nn.ReLU()
+    layers[f"linear{k + 2}"] = nn.Linear(dense, outputs)
+    return nn.Sequential(layers)
+
+
+VGG = {
+    "blocks": ((32, 32), (64, 64), (128, 128)), "kernel": 3, "padding": 1, "dense": 500, "activation": nn.ReLU,
+    "dropout": (0.2, 0.3, 0.4),
+}  # fmt: skip
+"""The settings of `blocknet` for the VGG-style network of "Noise Injection Node Regularization", App. D."""
+
+
 class PerClass(nn.Module):
     """K networks side by side, one a class, trained and run together.
 
