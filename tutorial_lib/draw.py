@@ -1,4 +1,4 @@
-"""What every wing's figures share."""
+"""What every wing's tables and figures share."""
 
 import io
 
@@ -22,6 +22,30 @@ def seeds_of(table: pd.DataFrame) -> str:
     """
     count = table["seed"].nunique()
     return f"{count} seed{'s' * (count > 1)}"
+
+
+def pick(table: pd.DataFrame, **values) -> pd.DataFrame:
+    """The rows whose columns have these values (a list: one of them).
+
+    >>> pick(pd.DataFrame({"a": [1, 2, 3]}), a=[1, 3])["a"].tolist()
+    [1, 3]
+    """
+    for column, value in values.items():
+        table = table[table[column].isin(value if isinstance(value, list) else [value])]
+    return table
+
+
+def panels(count: int, columns: int = 2, height: float = 2.9):
+    """A figure with `count` axes, `columns` in a row, narrow enough to be read on a page."""
+    from matplotlib.figure import Figure
+
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.4 * columns, height * rows + 0.3), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.06)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.axis("off")
+    return figure, axes
 
 
 def small_png(figure, width: int = 640, colours: int = 48) -> bytes:

@@ -35,8 +35,9 @@ class Sweep:
     """What is measured. `cell(config, **point, seed)` returns rows (dicts); it must be a module-level function.
 
     `settings[budget]` holds the settings of a budget: ``default`` for any data set, and overrides by data set name.
-    Two settings mean something to `run`: ``seeds`` (how many) and ``data`` (keyword arguments of `load_data`; absent:
-    no data set). `datasets` names each budget's own data set. `grid(config)` lists the points of the grid.
+    Three settings mean something to `run`: ``seeds`` (how many), ``data`` (keyword arguments of `load_data`; absent: no
+    data set) and ``target`` (a second data set, to measure on). `datasets` names each budget's own data set.
+    `grid(config)` lists the points of the grid.
     """
 
     name: str
@@ -111,13 +112,17 @@ def run(
         raise ValueError(f"{experiment.name} has nothing to show on {config['dataset']}; what has: {others}")
     if seeds is not None and seeds < 1:
         raise ValueError(f"seeds = {seeds}: expected at least 1")
-    label, source = config["dataset"], {}
+    label, source, inputs = config["dataset"], {}, {}
     if "data" in config:
         data = load_data(config["dataset"], folder, size=config["data"].get("size"))
         label, source = data.name, {"source": data.source, "sha256": data.sha256}
-        del data
+        inputs["data_sha256"] = data.sha256
+    if "target" in config:
+        data = load_data(config["target"], folder)
+        source["target"] = {"name": data.name, "source": data.source, "sha256": data.sha256}
+        inputs["target_sha256"] = data.sha256
     cells = sweep.cells(config, seeds)
-    identity = _digest({**config, "device": device, "data_sha256": source.get("sha256")})
+    identity = _digest({**config, "device": device, "data_sha256": None, **inputs})
     store = Store(Path(out) / sweep.name / f"{label}-{budget}.sqlite", identity)
     done = store.finished()
     missing = [cell for cell in cells if _digest(cell) not in done]

@@ -7,6 +7,7 @@ the two curves are less than half as far from each other as the noise's curve is
 import pandas as pd
 
 from ...claims import Claim, margins
+from ...draw import pick
 from .experiments import (
     BASELINE,
     FREQUENCIES,
@@ -15,7 +16,6 @@ from .experiments import (
     REGULARISER,
     SLUG,
     VARIANCE,
-    pick,
     ratios,
     total_trace,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ...data import TABLES, load_data
-from ...draw import OKABE_ITO, mean_and_sem, seeds_of
+from ...draw import OKABE_ITO, mean_and_sem, panels, pick, seeds_of
 from ...measure import calibration_error, corrupt, entropy, grams, hessian_trace, jacobians, reliability, spectrum
 from ...models import convnet, mlp
 from ...sweep import Experiment, Sweep
@@ -383,30 +383,6 @@ NAMES = {"relu": "ReLU", "elu": "ELU", "mlp": "MLP", "conv": "conv"}
 LAYER_NAMES = ["data", "layer 1", "layer 2"]
 
 
-def pick(table: pd.DataFrame, **values) -> pd.DataFrame:
-    """The rows whose columns have these values (a list: one of them).
-
-    >>> pick(pd.DataFrame({"a": [1, 2, 3]}), a=[1, 3])["a"].tolist()
-    [1, 3]
-    """
-    for column, value in values.items():
-        table = table[table[column].isin(value if isinstance(value, list) else [value])]
-    return table
-
-
-def _panels(count: int, columns: int = 2, height: float = 2.9):
-    """A figure with `count` axes, `columns` in a row, narrow enough to be read on a page."""
-    from matplotlib.figure import Figure
-
-    rows = -(-count // columns)
-    figure = Figure(figsize=(3.4 * columns, height * rows + 0.3), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.06)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes[count:]:
-        axis.axis("off")
-    return figure, axes
-
-
 def _curves(axis, table: pd.DataFrame, x: str = "x", **labels) -> None:
     """Mean over seeds of ``value`` over `x`, a line for each kind, with a band of one standard error."""
     means = mean_and_sem(table, ["kind", x])
@@ -441,7 +417,7 @@ def _densities(axis, table: pd.DataFrame, **labels) -> None:
 
 def draw_loss_and_trace(table: pd.DataFrame, dataset: str):
     """Figs. 1 and 7: the test loss along training, and the Hessian trace of the small network."""
-    figure, (left, right) = _panels(2)
+    figure, (left, right) = panels(2)
     big = pick(table, measure="test loss")
     big = big[big["network"] != SMALL]
     title = f"{NAMES[big['network'].iloc[0]]}, {NAMES[big['activation'].iloc[0]]}: {dataset}, {seeds_of(table)}"
@@ -454,7 +430,7 @@ def draw_loss_and_trace(table: pd.DataFrame, dataset: str):
 def draw_losses(table: pd.DataFrame, dataset: str):
     """Fig. 8: the test loss along training, by network and activation."""
     groups = list(pick(table, measure="test loss").groupby(["network", "activation"], sort=False))
-    figure, axes = _panels(len(groups))
+    figure, axes = panels(len(groups))
     for axis, ((network, activation), part) in zip(axes, groups, strict=False):
         _curves(axis, part, xlabel="epoch", ylabel="test loss", title=f"{NAMES[network]}, {NAMES[activation]}")
     axes[0].legend(fontsize="small")
@@ -465,7 +441,7 @@ def draw_losses(table: pd.DataFrame, dataset: str):
 def draw_robustness(table: pd.DataFrame, dataset: str):
     """Figs. 3 and 10: accuracy over the noise on the data, and the elements of J_0, by network and activation."""
     groups = list(table.groupby(["network", "activation"], sort=False))
-    figure, axes = _panels(2 * len(groups))
+    figure, axes = panels(2 * len(groups))
     for (left, right), ((network, activation), part) in zip(axes.reshape(-1, 2), groups, strict=True):
         name = f"{NAMES[network]}, {NAMES[activation]}"
         _curves(left, pick(part, measure="accuracy"), "sigma", title=name,
@@ -480,7 +456,7 @@ def draw_robustness(table: pd.DataFrame, dataset: str):
 def draw_calibration(table: pd.DataFrame, dataset: str):
     """Figs. 4 and 11: reliability diagrams with the expected calibration error, and the entropy of predictions."""
     groups = list(table.groupby("network", sort=False))
-    figure, axes = _panels(2 * len(groups), height=3.4)
+    figure, axes = panels(2 * len(groups), height=3.4)
     for k, (network, part) in enumerate(groups):
         left, right = axes[2 * k], axes[2 * k + 1]
         errors = pick(part, measure="calibration error", sigma=0).groupby("kind")["value"].mean()
@@ -504,7 +480,7 @@ def draw_calibration(table: pd.DataFrame, dataset: str):
 def draw_grams(table: pd.DataFrame, dataset: str):
     """Fig. 5: the mean of J_k J_kᵀ, outputs by outputs, of networks trained without regularisation."""
     groups = list(pick(table, measure="gram").groupby(["network", "activation", "layer"], sort=False))
-    figure, axes = _panels(len(groups), columns=3, height=2.8)
+    figure, axes = panels(len(groups), columns=3, height=2.8)
     for axis, ((network, activation, layer), part) in zip(axes, groups, strict=False):
         mean = part.pivot_table(index="x", columns="y", values="value").to_numpy()
         top = np.abs(mean).max()
@@ -520,7 +496,7 @@ def draw_grams(table: pd.DataFrame, dataset: str):
 def draw_jacobians(table: pd.DataFrame, dataset: str):
     """Fig. 6: the distribution of the Jacobians' elements, by layer."""
     groups = list(pick(table, measure="jacobian quantile").groupby(["network", "activation", "layer"], sort=False))
-    figure, axes = _panels(len(groups), columns=3)
+    figure, axes = panels(len(groups), columns=3)
     for axis, ((network, activation, layer), part) in zip(axes, groups, strict=False):
         name = f"{NAMES[network]}, {NAMES[activation]}: {LAYER_NAMES[int(layer)]}"
         _densities(axis, part, xlabel=f"element of J_{int(layer)}", ylabel="density", title=name)
@@ -533,7 +509,7 @@ def draw_small_noise(table: pd.DataFrame, dataset: str):
     """Fig. 9: the Hessian trace of the small network under small additive and multiplicative noise, and by layer."""
     baseline = pick(table, kind=BASELINE)
     additive, times = (pd.concat([baseline, pick(table, operation=o, variance=SMALL_VARIANCE)]) for o in "+×")
-    figure, axes = _panels(5)
+    figure, axes = panels(5)
     for axis, part, name in ((axes[0], additive, "additive"), (axes[1], times, "multiplicative")):
         _curves(axis, total_trace(part), xlabel="epoch", ylabel="Tr H of the training loss",
                 title=f"{name}, σ² = {SMALL_VARIANCE}")  # fmt: skip
@@ -548,7 +524,7 @@ def draw_small_noise(table: pd.DataFrame, dataset: str):
 def draw_spectra(table: pd.DataFrame, dataset: str):
     """Fig. 2: the spectrum of the learned function along training, and at the end the function beside its target."""
     parts = [p for _, p in table[table["step"] > 0].groupby(["kind", "variance"], sort=False)]
-    figure, axes = _panels(2 * len(parts), height=2.5)
+    figure, axes = panels(2 * len(parts), height=2.5)
     target = pick(table, measure="function", step=0)
     for (left, right), part in zip(axes.reshape(-1, 2), parts, strict=True):
         means = mean_and_sem(pick(part, measure="amplitude"), ["step", "x"]).pivot(index="step", columns="x")["value"]
@@ -581,7 +557,7 @@ def ratios(table: pd.DataFrame) -> pd.DataFrame:
 def draw_theorem(table: pd.DataFrame, dataset: str):
     """Theorem 1: E[ΔL] over R of eq. (10), without and with the term that the paper drops, as σ → 0."""
     groups = list(ratios(pick(table, layer="all")).groupby(["epochs", "loss", "activation"]))
-    figure, axes = _panels(len(groups), columns=4, height=3)
+    figure, axes = panels(len(groups), columns=4, height=3)
     for axis, ((epochs, loss, activation), lines) in zip(axes, groups, strict=False):
         for where, marker in (("average over data", "o"), ("one point", "^")):
             for column, colour, name in (("plain", OKABE_ITO[5], "R alone"), ("full", OKABE_ITO[4], "with the term")):

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ...draw import mean_and_sem
+from ...draw import mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
 from ...sweep import read_table, shipped
 from .experiments import (
@@ -19,7 +19,6 @@ from .experiments import (
     draw_robustness,
     draw_spectra,
     draw_theorem,
-    pick,
     ratios,
 )
 
