@@ -12,9 +12,11 @@ from tutorial_lib.measure import (
     calibration_error,
     corrupt,
     entropy,
+    fgsm,
     grams,
     hessian_trace,
     jacobians,
+    pgd,
     reliability,
     spectrum,
 )
@@ -439,6 +441,152 @@ def test_impossible_noise_is_refused(sigma):
     """NaN would turn every prediction into the first class."""
     with pytest.raises(ValueError, match=rf"{sigma!r}.*0 or more"):
         corrupt(torch.zeros(2), sigma)
+
+
+# --- attacks
+
+
+def trained(loss, seed=0):
+    """A small network that has learned, its data and targets, in float64."""
+    model, x = small_mlp(4, 16, 16, 3, activation=nn.Tanh, seed=seed), inputs(60, 4, seed=seed)
+    y = (3 * x[:, :3] + x[:, 1:].sin()).argmax(1) if loss is cross_entropy else x[:, :3].sin()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss(model(x), y).backward()
+        optimiser.step()
+    optimiser.zero_grad()
+    return model.eval(), x, y
+
+
+def linear_loss(output, target):
+    return (output * target).sum()
+
+
+@pytest.mark.parametrize("attack", [fgsm, pgd, lambda *args, **options: pgd(*args, steps=3, step=7.0, **options)])
+def test_an_attack_on_a_linear_loss_gains_delta_times_the_1_norm(attack):
+    """Down instead of up, the gradient for its sign, or a step that δ does not bound: exactly δ ||∇L||₁ is the most."""
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(6, 2).double(), inputs(5, 6), inputs(5, 2, seed=1)
+    gradient = y @ model.weight
+    moved = attack(model, x, y, 0.3, loss=linear_loss)
+    close(moved, x + 0.3 * gradient.sign())
+    gain = linear_loss(model(moved), y) - linear_loss(model(x), y)
+    assert gain.item() == pytest.approx(0.3 * gradient.abs().sum().item(), rel=1e-9)
+    assert moved.dtype == torch.float64 and not moved.requires_grad
+
+
+def hand_pgd(model, x, y, delta, steps, step, loss):
+    """App. C.1 in numpy, but for the gradient."""
+    now = x.numpy().copy()
+    for _ in range(steps):
+        point = torch.tensor(now, requires_grad=True)
+        gradient = functional.jacobian(lambda v: loss(model(v), y), point).numpy()
+        now = now + step * np.sign(gradient)
+        now = np.minimum(np.maximum(now, x.numpy() - delta), x.numpy() + delta)
+    return torch.tensor(now)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, mse])
+def test_attacks_are_eq_17_and_its_iteration(loss):
+    """The projection left out, around the last point instead of x, or the default step other than 2.5 δ / steps."""
+    model, x, y = trained(loss)
+    gradient = functional.jacobian(lambda v: loss(model(v), y), x)
+    close(fgsm(model, x, y, 0.2, loss), x + 0.2 * gradient.sign())
+    close(fgsm(model, x, y, 0.2, loss), pgd(model, x, y, 0.2, steps=1, step=0.2, loss=loss))
+    close(fgsm(model, x, y, 0.2, loss), pgd(model, x, y, 0.2, steps=1, loss=loss))  # 2.5 δ, cut to δ
+    for steps, step in ((10, None), (4, None), (7, 0.03), (20, 0.5)):
+        found = pgd(model, x, y, 0.4, steps=steps, step=step, loss=loss)
+        close(found, hand_pgd(model, x, y, 0.4, steps, 2.5 * 0.4 / steps if step is None else step, loss))
+    close(pgd(model, x, y, 0.4, loss=loss), hand_pgd(model, x, y, 0.4, 10, 0.1, loss))
+    close(pgd(model, x, y, 0.4, steps=3, step=0.1, loss=loss), hand_pgd(model, x, y, 0.4, 3, 0.1, loss))
+
+
+@pytest.mark.parametrize("step", [None, 0.01, 50.0])
+def test_no_element_moves_further_than_delta(step):
+    """The strength of the attack is the axis of the figure."""
+    model, x, y = trained(cross_entropy)
+    for delta in (0.0, 0.05, 1.0):
+        moved = pgd(model, x, y, delta, step=step)
+        assert (moved - x).abs().max() <= delta * (1 + 1e-9)
+        if step != 0.01 and delta:
+            assert (moved - x).abs().max() == pytest.approx(delta)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_iterated_steps_find_more_than_one(seed):
+    """On a trained network PGD's loss is at least FGSM's, and both grow with δ; else Fig. 6 is upside down."""
+    model, x, y = trained(cross_entropy, seed)
+    last = cross_entropy(model(x), y).item()
+    for delta in (0.1, 0.3, 0.6):
+        one, many = (cross_entropy(model(f(model, x, y, delta)), y).item() for f in (fgsm, pgd))
+        assert last < one <= many
+        last = one
+
+
+@pytest.mark.parametrize("attack", [fgsm, pgd])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_attack_leaves_model_and_data_as_they_were(attack, training):
+    """Gradients left in the weights would join the next training step; data moved in place would be the next test's."""
+    model, x, y = trained(cross_entropy)
+    model.train(training)
+    model.linear1.bias.grad = torch.ones(16, dtype=torch.float64)
+    before, kept = {name: value.clone() for name, value in model.state_dict().items()}, x.clone()
+    truth = attack(model, x, y, 0.3)
+    with torch.no_grad():
+        assert torch.equal(attack(model, x, y, 0.3), truth)
+        assert not torch.is_grad_enabled()
+    assert all(module.training == training for module in model.modules())
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["linear1.bias"]
+    assert torch.equal(model.linear1.bias.grad, torch.ones(16).double())
+    assert torch.equal(x, kept) and not x.requires_grad and x.grad is None
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(attack(model, x, y, 0.0), x)
+    single = attack(model.float(), x.float(), y, 0.3)
+    assert single.dtype == torch.float32 and ((single - truth).abs() < 1e-5).float().mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    "refuse",
+    [
+        lambda *args: fgsm(*args, -0.1),
+        lambda *args: pgd(*args, -0.1),
+        lambda *args: pgd(*args, float("nan")),
+        lambda *args: pgd(*args, float("inf")),
+        lambda *args: pgd(*args, 0.1, steps=0),
+        lambda *args: pgd(*args, 0.1, steps=-1),
+        lambda *args: pgd(*args, 0.1, step=0.0),
+        lambda *args: pgd(*args, 0.1, step=-0.1),
+    ],
+)
+def test_impossible_attacks_are_refused(refuse):
+    """A negative δ or step would help the network, no steps would flatter it."""
+    with pytest.raises(ValueError, match="expected"):
+        refuse(nn.Linear(3, 2), torch.zeros(2, 3), torch.tensor([0, 1]))
+
+
+@pytest.mark.xfail(strict=True, reason="δ is checked only where the step is the default one")
+@pytest.mark.parametrize(
+    "attack",
+    [
+        lambda *args: pgd(*args, -0.1, step=0.1),
+        lambda *args: pgd(*args, float("nan"), step=0.1),
+        lambda *args: fgsm(*args, float("nan")),
+        lambda *args: fgsm(*args, float("inf")),
+    ],
+)
+def test_impossible_strengths_are_refused_whatever_the_step(attack):
+    """torch.clamp with bounds the wrong way round moves every element to x - δ, NaN makes all of them NaN."""
+    with pytest.raises(ValueError, match="0 or more"):
+        attack(nn.Linear(3, 2), torch.zeros(2, 3), torch.tensor([0, 1]))
+
+
+@pytest.mark.xfail(strict=True, reason="the projection is onto x ± δ of the attached x")
+@pytest.mark.parametrize("attack", [fgsm, pgd])
+def test_attacked_data_are_data_whatever_x_is(attack):
+    """Else a graph through every attacked batch is kept alive, as it is not for other x."""
+    x = torch.randn(2, 3, requires_grad=True)
+    assert not attack(nn.Linear(3, 2), x, torch.tensor([0, 1]), 0.1).requires_grad
 
 
 # --- calibration

@@ -40,6 +40,20 @@ def margins(settings: dict[str, pd.Series]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["setting", "seed", "margin"])
 
 
+def welch(a: float, sem_a: float, b: float, sem_b: float, runs: int = 10) -> dict:
+    """The difference a - b of two reported means of `runs` runs each, with Welch's 95% interval: margin, low, high.
+
+    >>> {k: round(v, 2) for k, v in welch(2.0, 0.3, 1.0, 0.4).items()}
+    {'margin': 1.0, 'low': -0.06, 'high': 2.06}
+    """
+    from scipy.stats import t
+
+    variance = sem_a**2 + sem_b**2
+    freedom = variance**2 * (runs - 1) / (sem_a**4 + sem_b**4)
+    half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
+    return {"margin": a - b, "low": a - b - half, "high": a - b + half}
+
+
 def judge(margins: pd.DataFrame) -> dict:
     """Verdict on margins, with the mean margin, its 95% interval over seeds, and the settings one by one.
 

@@ -1,18 +1,21 @@
-// An explorer: controls over a measured table, redrawn in the page itself. Called as explorer(spec, id).
+// An explorer: controls over a measured table, redrawn in the page itself. Called as explorer(spec, id, compute).
 // spec: kind ("heatmap" | "lines"), columns {name: {levels, codes} | {data}}, controls, x, y, value, error, readout …
-// (see explore.py). Nothing is loaded, nothing leaves the page.
-(function explorer(spec, id) {
+// (see explore.py). With compute, the rows are not measured: compute(state, controls) returns {columns, note, map} for the controls'
+// values, each time they change. Nothing is loaded, nothing leaves the page.
+(function explorer(spec, id, compute) {
   "use strict";
   const NAMESPACE = "http://www.w3.org/2000/svg";
   const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
   const SERIES = ["var(--tl-a)", "var(--tl-b)", "var(--tl-c)", "var(--tl-d)", "var(--tl-e)"];
   const DASHES = ["", "7 4", "2 3", "9 3 2 3", "1 2"];
 
-  const column = {};
-  for (const [name, c] of Object.entries(spec.columns)) {
-    column[name] = c.levels ? c.codes.map((k) => c.levels[k]) : c.data;
+  let column, everything, found = {};
+  function load(columns) {
+    column = {};
+    for (const [name, c] of Object.entries(columns)) column[name] = c.levels ? c.codes.map((k) => c.levels[k]) : c.data;
+    everything = column[spec.value].map((_, i) => i);
   }
-  const everything = column[spec.value].map((_, i) => i);
+  load(spec.columns);
 
   function make(tag, attributes, parent, text) {
     const svg = ["svg", "g", "rect", "line", "path", "circle", "text", "defs", "pattern", "title"].includes(tag);
@@ -22,7 +25,8 @@
     if (parent) parent.appendChild(node);
     return node;
   }
-  const show = (v) => (typeof v === "number" ? String(Number(v.toPrecision(5))) : v);
+  const short = (v) => (v !== 0 && (Math.abs(v) >= 1e6 || Math.abs(v) < 1e-3) ? v.toExponential(1).replace(".0e", "e").replace("e+", "e") : String(Number(v.toPrecision(5))));
+  const show = (v) => (typeof v === "number" ? short(v) : v);
   const fixed = (v) => (v === null || v === undefined ? "–" : v.toFixed(spec.digits));
   const distinct = (name, rows) => {
     const found = [...new Set(rows.map((i) => column[name][i]))];
@@ -42,7 +46,7 @@
     const widgets = spec.controls.map((control, k) => {
       const label = make("label", { for: `${id}-${k}` }, form);
       const name = make("span", {}, label, control.label);
-      const numeric = typeof column[control.column].find((v) => v !== null) === "number";
+      const numeric = typeof (control.values || column[control.column]).find((v) => v !== null) === "number";
       const input = make(numeric ? "input" : "select", { id: `${id}-${k}`, "data-control": control.column }, label);
       if (numeric) Object.assign(input, { type: "range", min: 0, step: 1 });
       const set = () => {
@@ -58,7 +62,7 @@
     function settle() {
       let rows = everything;
       for (const { control, input, name, numeric } of widgets) {
-        const available = distinct(control.column, rows).filter((v) => v !== null);
+        const available = control.values || distinct(control.column, rows).filter((v) => v !== null);
         if (!available.includes(state[control.column])) {
           const wanted = state[control.column];
           state[control.column] = numeric
@@ -79,13 +83,21 @@
         }
         input.disabled = available.length < 2;
         // a row without a value holds for every value of the control
-        if (!control.pick) rows = rows.filter((i) => [null, state[control.column]].includes(column[control.column][i]));
+        if (!control.pick && !control.values) rows = rows.filter((i) => [null, state[control.column]].includes(column[control.column][i]));
       }
       return rows;
     }
 
-    function update() {
+    // the rows to draw: those that the controls leave, or those computed from the controls
+    function current() {
       const rows = settle();
+      if (!compute) return rows;
+      found = compute({ ...state }, spec.controls);
+      load(found.columns);
+      return everything;
+    }
+    function update() {
+      const rows = current();
       const width = Math.max(280, Math.min(760, figure.clientWidth || 640));
       const svg = { heatmap, lines }[spec.kind](rows, width, state, legend, readout, choose);
       figure.replaceChildren(svg);
@@ -114,7 +126,7 @@
       });
       sheet.replaceChildren(save, table);
     }
-    details.addEventListener("toggle", () => details.open && fill(settle()));
+    details.addEventListener("toggle", () => details.open && fill(current()));
     let last = 0;
     new ResizeObserver(() => {
       if (Math.abs(figure.clientWidth - last) > 4) {
@@ -191,15 +203,16 @@
   }
 
   // ---- lines: spec.value over spec.x, one line for each value of spec.series; in panels, or in one ----
-  function lines(rows, width, state, legend, readout) {
-    const notes = spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
+  function lines(rows, width, state, legend, readout, choose) {
+    const notes = compute ? found.note : spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
     const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.y] }];
     const beside = panels.length > 1 && width > 600;
     const wrapper = make("div", { class: beside ? "tl-panels" : "" });
     const told = panels.map((panel) => {
       const own = (i) => panel.name === undefined || column.panel[i] === panel.name;
-      const size = beside ? (width - 12) / panels.length : width;
-      return chart(rows.filter(own), panel, panel.name === undefined ? null : everything.filter(own), size, state, wrapper);
+      const size = beside ? (width - 12) / 2 : width;
+      if (panel.map) return map(found.map, panel, beside && panels.length % 2 ? width : size, state, wrapper, choose);
+      return chart(rows.filter(own), panel, panel.name === undefined || compute ? null : everything.filter(own), size, state, wrapper);
     });
     const text = notes || told.join(" ");
     for (const svg of wrapper.children) svg.setAttribute("aria-label", `${spec.title}. ${text}`);
@@ -212,6 +225,39 @@
     }
     readout.textContent = text;
     return wrapper;
+  }
+  // A map of named regions over two controls on log scales, computed, with the reader's point; a click moves the point.
+  function map({ x, y, names, code }, panel, width, state, parent, choose) {
+    const height = 300, box = { left: 62, top: 34, right: width - 24, bottom: height - 50 };
+    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, parent);
+    const scale = (values, from, to) => {
+      const logs = values.map(Math.log10), half = (logs[logs.length - 1] - logs[0]) / (logs.length - 1) / 2;
+      const at = (v) => from + ((Math.log10(v) - logs[0] + half) / (logs[logs.length - 1] - logs[0] + 2 * half)) * (to - from);
+      return { at, half };
+    };
+    const X = scale(x, box.left, box.right), Y = scale(y, box.bottom, box.top);
+    y.forEach((b, r) => x.forEach((a, c) => {
+      const left = X.at(a / 10 ** X.half), top = Y.at(b * 10 ** Y.half);
+      const rect = make("rect", {
+        x: left, y: top, width: X.at(a * 10 ** X.half) - left + 0.5, height: Y.at(b / 10 ** Y.half) - top + 0.5,
+        class: "tl-cell", fill: CIVIDIS[[0, 4, 7, 9][code[r][c]]], "data-x": a, "data-y": b, "data-value": names[code[r][c]],
+      }, svg);
+      make("title", {}, rect, `${panel.x} ${show(a)}, ${panel.y} ${show(b)}: ${names[code[r][c]]}`);
+      rect.addEventListener("click", () => choose({ [panel.picks[0]]: a, [panel.picks[1]]: b }));
+    }));
+    names.forEach((name, k) => {
+      const left = box.left + (k * (box.right - box.left)) / names.length;
+      make("rect", { x: left, y: 8, width: 14, height: 14, fill: CIVIDIS[[0, 4, 7, 9][k]], class: "tl-key" }, svg);
+      make("text", { x: left + 19, y: 20 }, svg, name);
+    });
+    const few = (values) => values.filter((v) => Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-3);
+    few(x).forEach((v) => make("text", { x: X.at(v), y: box.bottom + 17, "text-anchor": "middle" }, svg, show(v)));
+    few(y).forEach((v) => make("text", { x: box.left - 7, y: Y.at(v) + 4, "text-anchor": "end" }, svg, show(v)));
+    const point = { cx: X.at(state[panel.picks[0]]), cy: Y.at(state[panel.picks[1]]) };
+    make("circle", { ...point, r: 8, class: "tl-point-outer" }, svg);
+    make("circle", { ...point, r: 8, class: "tl-point", "data-x": state[panel.picks[0]], "data-y": state[panel.picks[1]] }, svg);
+    axes(svg, box, width, height, panel.x, panel.y);
+    return "";
   }
   function look(name) {
     if (name === spec.reference) return { style: "stroke:var(--tl-soft)", class: "tl-line tl-reference" };
@@ -228,15 +274,27 @@
     let [low, high] = [Math.min(...all), Math.max(...all)];
     if (low === high) [low, high] = [low - 0.5, high + 0.5];
     const margin = (i) => (spec.error && column[spec.error][i]) || 0;
-    const peak = Math.max(...spanned.map((i) => column[spec.value][i] + margin(i)), 1e-9);
-    const least = Math.min(...spanned.map((i) => column[spec.value][i]), 0);
-    const step = nice((peak - least) / 5), top = step * Math.ceil(peak / step - 1e-9), floor = step * Math.floor(least / step + 1e-9);
+    const values = spanned.map((i) => column[spec.value][i]);
+    let step, top, floor, rise = (v) => v;
+    if (panel.log) { // whole powers of ten, eight at most; what lies below is drawn on the lowest line
+      rise = (v) => Math.max(floor, Math.log10(v));
+      const positive = values.filter((v) => v > 0);
+      top = Math.ceil(Math.log10(Math.max(...positive)) - 1e-9);
+      floor = Math.max(top - 8, Math.min(top - 1, Math.floor(Math.log10(Math.min(...positive)) + 1e-9)));
+      step = top - floor > 5 ? 2 : 1;
+    } else {
+      const peak = Math.max(...spanned.map((i) => column[spec.value][i] + margin(i)), 1e-9), least = Math.min(...values, 0);
+      step = nice((peak - least) / 5);
+      top = step * Math.ceil(peak / step - 1e-9);
+      floor = step * Math.floor(least / step + 1e-9);
+    }
     const X = (v) => box.left + ((grow(v) - low) / (high - low)) * (box.right - box.left);
-    const Y = (v) => box.bottom - ((v - floor) / (top - floor)) * (box.bottom - box.top);
+    const Y = (v) => box.bottom - ((rise(v) - floor) / (top - floor)) * (box.bottom - box.top);
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, parent);
-    for (let v = floor; v <= top + step / 2; v += step) {
-      make("line", { x1: box.left, x2: box.right, y1: Y(v), y2: Y(v), class: "tl-grid" }, svg);
-      make("text", { x: box.left - 7, y: Y(v) + 4, "text-anchor": "end" }, svg, show(v));
+    for (let v = floor; v <= top + 1e-9; v += step) {
+      const at = panel.log ? 10 ** v : v;
+      make("line", { x1: box.left, x2: box.right, y1: Y(at), y2: Y(at), class: "tl-grid" }, svg);
+      make("text", { x: box.left - 7, y: Y(at) + 4, "text-anchor": "end" }, svg, show(panel.log ? Number(`1e${v}`) : v));
     }
     const powers = [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((p) => Number(`1e${p}`));
     const ticks = spec.log ? powers.filter((t) => grow(t) >= low - 1e-9 && grow(t) <= high + 1e-9) : span(low, high, nice((high - low) / (width < 420 ? 4 : 6)));
@@ -251,7 +309,7 @@
     const ends = names.map((name) => {
       const line = rows.filter((i) => column[spec.series][i] === name).sort((a, b) => column[spec.x][a] - column[spec.x][b]);
       if (spec.error && line.some(margin)) {
-        const edge = (i, sign) => `${X(column[spec.x][i])},${Y(Math.max(floor, column[spec.value][i] + sign * margin(i)))}`;
+        const edge = (i, sign) => `${X(column[spec.x][i])},${Y(Math.max(panel.log ? 10 ** floor : floor, column[spec.value][i] + sign * margin(i)))}`;
         const ring = [...line.map((i) => edge(i, 1)), ...line.slice().reverse().map((i) => edge(i, -1))];
         make("path", { d: `M${ring.join("L")}Z`, style: look(name).style.replace("stroke", "fill") + ";opacity:.18" }, svg);
       }

@@ -30,7 +30,7 @@ class Explorer:
 
 def explorer(
     kind: str,
-    table: pd.DataFrame,
+    table: pd.DataFrame | None,
     *,
     title: str,
     controls: list[dict],
@@ -50,21 +50,30 @@ def explorer(
     symbol: str = "",
     log: bool = False,
     digits: int = 1,
+    compute: str | None = None,
 ) -> Explorer:
-    """An explorer of `table` (tidy: a row a value).
+    """An explorer of `table` (tidy: a row a value), or of what the page itself computes.
 
     `kind` is "heatmap" (rows `y`, columns `x`, colour `value`) or "lines" (`value` over `x`, a line for each of
     `series`, a band of `error`). With `panels`, a list of ``{"name", "x", "y"}``, lines are drawn side by side by the
-    column ``panel``, with these labels on their axes, and an upright line at the value of the control ``"mark"``, if
-    given; the series `reference` is thin and without dots. `controls` is a list of ``{"column", "label"}``, in order:
-    numbers become sliders, text becomes menus, each offering what the ones before it leave; a row without a value
-    holds for every value of the control; with ``"pick": True`` the control picks a cell of the heatmap and filters
-    nothing. `start` holds the controls' first
-    values, `names` the columns' names for the reader. `readout` is the sentence under the heatmap with columns in
-    braces; `notes` replaces the sentence under lines, by the controls' values joined with "|". `picture` is a
-    matplotlib Figure, shown where scripts do not run.
+    column ``panel``, with these labels on their axes, an upright line at the value of the control ``"mark"``, if given,
+    and powers of ten on the upright axis with ``"log": True``; the series `reference` is thin and without dots.
+    `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders, text becomes menus, each offering
+    what the ones before it leave; a row without a value holds for every value of the control; with ``"pick": True`` the
+    control picks a cell of the heatmap and filters nothing. `start` holds the controls' first values, `names` the
+    columns' names for the reader. `readout` is the sentence under the heatmap with columns in braces; `notes` replaces
+    the sentence under lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where
+    scripts do not run.
+
+    With `compute`, the source of a JavaScript function, there is no table: each control has its ``"values"``, and
+    ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel
+    with ``"map": True`` draws ``map = {x, y, names, code}``, the regions ``names[code[row][column]]`` over the two
+    controls named in its ``"picks"``.
     """
-    missing = {c["column"] for c in controls} | {c for c in (x, value, error, series) if c}
+    if compute is not None:
+        table = pd.DataFrame(columns=["panel", series, x, value])
+        controls = [{**control, "values": list(control["values"])} for control in controls]
+    missing = {c["column"] for c in controls if "values" not in c} | {c for c in (x, value, error, series) if c}
     missing |= {"panel"} if panels else set()
     missing -= set(table.columns)
     if missing:
@@ -86,7 +95,7 @@ def explorer(
         f"<style>{style}</style>"
         f'<div class="tl-explorer" data-id="{identity}">'
         f'<img alt="{html.escape(title)}" src="data:image/png;base64,{source}"></div>'
-        f'<script>{script}({data}, "{identity}");</script>'
+        f'<script>{script}({data}, "{identity}"{f", {compute.strip()}" if compute else ""});</script>'
     )
 
 

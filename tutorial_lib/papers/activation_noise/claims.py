@@ -1,11 +1,9 @@
 """What "Activation Noise for EBM Classification" claims, its numbers, and the rules that give the verdicts."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
-from ...claims import Claim, margins
+from ...claims import Claim, margins, welch
 from . import reported
 from .experiments import SLUG, at_largest_n
 
@@ -81,20 +79,15 @@ def _measured(id, item, claim, text, rule, experiment=f"{SLUG}/fig-3", error="se
 # ---- the paper's text against its own tables: no training ----
 
 
-def _welch(better: pd.DataFrame, worse: pd.DataFrame, label: str, runs: int = 10) -> pd.DataFrame:
-    """Differences of two rows of Table 1, data set by data set, with Welch's 95% interval from means and SEMs."""
-    from scipy.stats import t
-
+def _compared(better: pd.DataFrame, worse: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Differences of two rows of Table 1, data set by data set, with their intervals."""
     both = better.merge(worse, on="dataset", suffixes=("_a", "_b"))
-    found = []
-    for r in both.itertuples():
-        variance = r.sem_a**2 + r.sem_b**2
-        freedom = variance**2 * (runs - 1) / (r.sem_a**4 + r.sem_b**4)
-        margin, half = r.accuracy_a - r.accuracy_b, t.ppf(0.975, freedom) * math.sqrt(variance)
-        found.append(
-            {"setting": f"{r.dataset}, {label}", "margin": margin, "low": margin - half, "high": margin + half}
-        )
-    return pd.DataFrame(found)
+    return pd.DataFrame(
+        [
+            {"setting": f"{r.dataset}, {label}", **welch(r.accuracy_a, r.sem_a, r.accuracy_b, r.sem_b)}
+            for r in both.itertuples()
+        ]
+    )
 
 
 def _row(pair) -> pd.DataFrame:
@@ -106,7 +99,7 @@ def own_tables(pairs, datasets=None):
     """A rule on Table 1: the first pair's accuracy less the second's, on every data set (or on `datasets`)."""
 
     def rule() -> pd.DataFrame:
-        found = pd.concat([_welch(_row(a), _row(b), f"{a} over {b}") for a, b in pairs], ignore_index=True)
+        found = pd.concat([_compared(_row(a), _row(b), f"{a} over {b}") for a, b in pairs], ignore_index=True)
         keep = found["setting"].map(lambda s: datasets is None or s.split(",")[0] in datasets)
         return found[keep]
 
@@ -115,7 +108,7 @@ def own_tables(pairs, datasets=None):
 
 def doubled() -> pd.DataFrame:
     """(0.5, 0) "delivers about 100% higher accuracies" than (0, 0.5): the gain in percent less half of that, 50."""
-    found = _welch(_row((0.5, 0.0)), _row((0.0, 0.5)), "(0.5, 0) over (0, 0.5)")
+    found = _compared(_row((0.5, 0.0)), _row((0.0, 0.5)), "(0.5, 0) over (0, 0.5)")
     base = _row((0.0, 0.5))["accuracy"].to_numpy()
     for column in ("margin", "low", "high"):
         found[column] = 100 * found[column].to_numpy() / base - 50

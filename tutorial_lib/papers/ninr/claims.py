@@ -1,0 +1,346 @@
+"""What "Noise Injection Node Regularization" claims, its numbers, and the rules that give the verdicts.
+
+"Under corruption" is the mean accuracy over σ_noise = 0.1 … 0.9. "Decay" and "catapult" are the paper's names for its
+σ_ε; where a claim is about a phase, it is judged once by those names and once by the phases that our rules find.
+"""
+
+import numpy as np
+import pandas as pd
+
+from ...claims import Claim, margins, welch
+from ...draw import pick
+from . import reported
+from .experiments import (
+    CATAPULT,
+    CDT,
+    DECAY,
+    DROPOUT,
+    EQUAL,
+    FULL,
+    IN,
+    L2,
+    NONE,
+    PAPER_STRENGTHS,
+    SLUG,
+    WIDE,
+    labelled,
+)
+
+KEPT, ALIKE, FACTOR = 1.0, 2.0, 2.0
+"""Points of clean accuracy up to which it counts as kept; points up to which two distributions count as alike; the
+factor within which a predicted critical noise counts as right."""
+NINR = [f"{kind}, {phase}" for kind in (IN, FULL) for phase in (DECAY, CATAPULT)]
+_DECAYS, _CATAPULTS = NINR[::2], NINR[1::2]
+_OTHERS = [NONE, L2, DROPOUT]
+_CORRUPTED = [round(0.1 * i, 1) for i in range(1, 10)]
+
+
+def _means(table: pd.DataFrame, measure: str, **values) -> dict[str, pd.DataFrame]:
+    """For each network: the mean ``value`` of `measure` as rows seeds, columns labels."""
+    part = labelled(pick(table, measure=measure, **values))
+    return {
+        name: rows.pivot_table(index="seed", columns="label", values="value")
+        for name, rows in part.groupby("network", sort=False)
+    }
+
+
+def _over(measure: str, better: list[str], others: list[str], networks=None, **values):
+    """A rule: for each network, and each of `better`: its mean less the greatest of the means of `others`."""
+
+    def rule(table: pd.DataFrame) -> pd.DataFrame:
+        return margins(
+            {
+                f"{network}: {label}": means[label] - means[others].max(axis=1)
+                for network, means in _means(table, measure, **values).items()
+                for label in better
+                if network in (networks or [network]) and label in means
+            }
+        )
+
+    return rule
+
+
+def pairs(measure: str, chosen: list[tuple[str, str]], plus: float = 0.0, networks=None, **values):
+    """A rule: for each network and each pair of labels: the first's mean less the second's, plus `plus`."""
+
+    def rule(table: pd.DataFrame) -> pd.DataFrame:
+        return margins(
+            {
+                f"{network}: {a} over {b}": means[a] - means[b] + plus
+                for network, means in _means(table, measure, **values).items()
+                for a, b in chosen
+                if network in (networks or [network]) and a in means and b in means
+            }
+        )
+
+    return rule
+
+
+def by_found_phase(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean accuracy under corruption of the NINR networks found in the catapult phase, less that of those in decay."""
+    keys = ["network", "kind", "sigma", "seed"]
+    found = pick(table, measure="phase").set_index(keys)["text"]
+    accuracy = pick(table, measure="accuracy", x=_CORRUPTED, kind=[IN, FULL]).groupby(keys)["value"].mean()
+    both = pd.DataFrame({"phase": found, "accuracy": accuracy}).dropna().reset_index()
+    settings = {}
+    for (network, kind), rows in both.groupby(["network", "kind"], sort=False):
+        means = rows.pivot_table(index="seed", columns="phase", values="accuracy")
+        if {DECAY, CATAPULT} <= set(means) and len(gaps := (means[CATAPULT] - means[DECAY]).dropna()):
+            settings[f"{network}: {kind}"] = gaps
+    return margins(settings)
+
+
+def smaller_curvature(table: pd.DataFrame) -> pd.DataFrame:
+    """By how many percent Tr ∇²L in the input lies below that of the unregularised network, on test images."""
+    found = {}
+    for network, means in _means(table, "input curvature").items():
+        for label in [*NINR, "CDT (0.4)"]:
+            if label in means and means[label].notna().sum() == len(means):
+                found[f"{network}: {label}"] = 100 * (1 - means[label] / means[NONE])
+    return margins(found)
+
+
+def alike(table: pd.DataFrame) -> pd.DataFrame:
+    """`ALIKE` points less |accuracy under corruption - that with Gaussian ε|; catapult σ_ε with uniform ε only."""
+    accuracy = labelled(pick(table, measure="accuracy", x=_CORRUPTED))
+    found = {}
+    for (network, label), rows in accuracy.groupby(["network", "label"], sort=False):
+        means = rows.pivot_table(index="seed", columns="distribution", values="value")
+        for other in ("uniform", "double gaussian"):
+            if other == "uniform" or label in _DECAYS:
+                found[f"{network}: {label}, {other}"] = ALIKE - (means[other] - means["gaussian"]).abs()
+    return margins(found)
+
+
+def optimisers(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy under corruption of each NINR less that of no regularisation, under RMSprop and Adam."""
+    accuracy = labelled(pick(table, measure="accuracy", x=_CORRUPTED, optimizer=["rmsprop", "adam"]))
+    found = {}
+    for (optimizer, network), rows in accuracy.groupby(["optimizer", "network"], sort=False):
+        means = rows.pivot_table(index="seed", columns="label", values="value")
+        found |= {f"{optimizer}, {network}: {label}": means[label] - means[NONE] for label in NINR}
+    return margins(found)
+
+
+def critical(**values):
+    """A rule: 1 less the distance, in factors of `FACTOR`, of the measured critical σ_ε² from 2 d / η; a setting an η."""
+
+    def rule(table: pd.DataFrame) -> pd.DataFrame:
+        part = pick(table, measure="critical", **values)
+        part = part.assign(left=1 - (np.log(part["value"] / part["paper"]) / np.log(FACTOR)).abs())
+        return margins(
+            {
+                f"η = {eta:g}, {'with' if data else 'without'} data": rows.set_index("seed")["left"]
+                for (data, eta), rows in part.groupby(["data", "eta"])
+            }
+        )
+
+    return rule
+
+
+def four_phases(table: pd.DataFrame) -> pd.DataFrame:
+    """1 where a run is in the phase that the paper names for its σ_ε, else -1."""
+    found = pick(table, measure="phase")
+    return margins(
+        {
+            f"η σ_ε²/d = {strength:g}: {name}": pd.Series(
+                [1.0 if text == name else -1.0 for text in rows["text"]], rows["seed"].to_numpy()
+            )
+            for strength, name in PAPER_STRENGTHS.items()
+            if len(rows := pick(found, strength=strength))
+        }
+    )
+
+
+def continuous_time(table: pd.DataFrame) -> pd.DataFrame:
+    """Where descent catapults or diverges: the factor by which its loss outgrows its start, less that of the flow."""
+    paths = pick(table, measure=["trajectory", "flow"], series="loss", text=[CATAPULT, "divergent"])
+    peaks = paths.groupby(["model", "text", "measure"], sort=False)["value"].agg(["max", "first"])
+    growth = (peaks["max"] / peaks["first"]).unstack("measure")
+    difference = growth["trajectory"] - growth["flow"]
+    return pd.DataFrame(
+        [{"setting": f"{model}: {found}", "margin": v, "low": v, "high": v} for (model, found), v in difference.items()]
+    )
+
+
+# ---- the paper's numbers, and its text against its own tables ----
+
+
+def _reported(item: str, network: str, kind: str, name: str | None = None) -> pd.Series:
+    rows = pick(reported.tables(), item=item, network=network, kind=kind)
+    return (rows if name is None else rows[rows["label"] == name]).iloc[0]
+
+
+def _margin(item: str, chosen: list[tuple]) -> float:
+    """The mean of the paper's margins, both networks, for pairs of (kind, name)."""
+    found = [
+        _reported(item, n, *a)["value"] - _reported(item, n, *b)["value"] for n in ("fc", "cnn") for a, b in chosen
+    ]
+    return round(float(np.mean(found)), 4)
+
+
+def own_table(item: str, chosen: list[tuple[str, tuple, tuple]]):
+    """A rule on the paper's table: for (network, better, worse) the difference, with Welch's interval.
+
+    ± is read as two standard deviations over ten runs.
+    """
+
+    def rule() -> pd.DataFrame:
+        found = []
+        for network, better, worse in chosen:
+            a, b = (_reported(item, network, *key) for key in (better, worse))
+            sems = [row["two_sd"] / 2 / 10**0.5 for row in (a, b)]
+            name = f"{network}: {' '.join(better)} over {' '.join(worse)}"
+            found.append({"setting": name, **welch(a["value"], sems[0], b["value"], sems[1])})
+        return pd.DataFrame(found)
+
+    return rule
+
+
+_IN, _FULL = ((IN, DECAY), (IN, CATAPULT)), ((FULL, DECAY), (FULL, CATAPULT))
+_NAMED = [*_IN, *_FULL]
+
+
+def _claim(id, item, claim, text, rule, experiment, unit="points", reported_number=None) -> Claim:
+    error = "none" if reported_number is None else "2sd"
+    return Claim(id, SLUG, item, claim, reported_number, text, error, rule, f"{SLUG}/{experiment}", unit)
+
+
+def _own(id, item, claim, text, rule) -> Claim:
+    return Claim(id, SLUG, item, claim, None, text, "2sd", rule)
+
+
+_MORE_ROBUST = _over("accuracy", NINR, _OTHERS, x=_CORRUPTED)
+CLAIMS = [
+    _claim(
+        "more-robust", "Figure 2", "Under corruption, every NINR beats the best of L2, dropout and no regularisation",
+        "models trained with NINR are more robust against the noise defined above", _MORE_ROBUST, "fig-2",
+    ),
+    _claim(
+        "catapult-best", "Figure 2", "Under corruption, the paper's catapult σ_ε beats its decay σ_ε",
+        "noise injection offers the best results for robustness within the catapult regime",
+        pairs("accuracy", list(zip(_CATAPULTS, _DECAYS, strict=True)), x=_CORRUPTED), "fig-2",
+    ),
+    _claim(
+        "catapult-phase-best", "Section 2.2",
+        "Under corruption, networks found in the catapult phase beat those found in decay",
+        "The improvement in robustness is most extreme in this phase", by_found_phase, "fig-2",
+    ),
+    _claim(
+        "input-node-best", "Section 3.2.1", "Under corruption, in-NINR with the catapult σ_ε beats every other NINR",
+        "in-NINR in the catapult phase offers the greatest improvement in stability",
+        _over("accuracy", [f"{IN}, {CATAPULT}"], [n for n in NINR if n != f"{IN}, {CATAPULT}"], x=_CORRUPTED), "fig-2",
+    ),
+    _claim(
+        "as-stable-as-cdt", "Section 3.2.1",
+        "On images corrupted with σ_noise = 0.6 to 0.9, in-NINR with the decay σ_ε is at least as good as CDT (0.4)",
+        "at least as well as CDT for large corruption",
+        pairs("accuracy", [(f"{IN}, {DECAY}", "CDT (0.4)")], x=[0.6, 0.7, 0.8, 0.9]), "fig-2",
+    ),
+    _claim(
+        "clean-accuracy-kept", "Table 2", f"NINR with the decay σ_ε loses under {KEPT:g} point of clean accuracy",
+        "does not change performance on clean data within domain test samples",
+        pairs("accuracy", [(name, NONE) for name in _DECAYS], KEPT, x=[0.0]), "table-2",
+        reported_number=_margin("table-2", [(k, (NONE,)) for k in (_IN[0], _FULL[0])]) + KEPT,
+    ),
+    _claim(
+        "catapult-costs", "Table 2", "In-NINR with the catapult σ_ε loses clean accuracy",
+        "some degradation occurs when training with noise injection in the Catapult phase",
+        pairs("accuracy", [(NONE, f"{IN}, {CATAPULT}")], x=[0.0]), "table-2",
+        reported_number=_margin("table-2", [((NONE,), _IN[1])]),
+    ),
+    _claim(
+        "cdt-costs", "Table 2", "CDT loses clean accuracy", "generalization is compromised for the latter",
+        pairs("accuracy", [(NONE, "CDT (0.2)"), (NONE, "CDT (0.4)")], x=[0.0]), "table-2",
+        reported_number=_margin("table-2", [((NONE,), (CDT, v)) for v in ("0.2", "0.4")]),
+    ),
+    _claim(
+        "ninr-over-cdt", "Table 2", "On clean data, every NINR beats CDT (0.4)",
+        "unlike CDT, it does not degrade generalization performance for small corruption, or clean data",
+        pairs("accuracy", [(name, "CDT (0.4)") for name in NINR], x=[0.0]), "table-2",
+        reported_number=_margin("table-2", [(k, (CDT, "0.4")) for k in _NAMED]),
+    ),
+    _claim(
+        "domain-shift", "Table 1", "Every NINR beats no regularisation from MNIST to USPS",
+        "We observe generalization improvement for both FC and convolutional networks",
+        pairs("target accuracy", [(name, NONE) for name in NINR]), "table-1",
+        reported_number=_margin("table-1", [(k, (NONE,)) for k in _NAMED]),
+    ),
+    _claim(
+        "domain-shift-cnn", "Table 1", "For the CNN, NINR with the catapult σ_ε beats dropout from MNIST to USPS",
+        "Of particular interest are the gains obtained when implementing both in- and full-NINR in the catapult phase",
+        pairs("target accuracy", [(name, DROPOUT) for name in _CATAPULTS], networks=["cnn"]), "table-1",
+        reported_number=round(float(np.mean(
+            [_reported("table-1", "cnn", *k)["value"] - _reported("table-1", "cnn", DROPOUT)["value"]
+             for k in (_IN[1], _FULL[1])])), 4),
+    ),
+    _claim(
+        "fgsm", "Figure 6",
+        "Under FGSM, every NINR beats L2 and no regularisation",
+        "NINR displays superior performance over L2 and un-regularized nets", _over("fgsm", NINR, [NONE, L2]), "fig-6",
+    ),
+    _claim(
+        "fgsm-dropout", "Figure 6", "Under FGSM, dropout beats every NINR",
+        "For FGSM attacks dropout performs best among the options tested", _over("fgsm", [DROPOUT], NINR), "fig-6",
+    ),
+    _claim(
+        "pgd", "Figure 6", "Under PGD, every NINR beats the best of L2, dropout and no regularisation",
+        "for PGD attacks NINR outperforms", _over("pgd", NINR, _OTHERS), "fig-6",
+    ),
+    _claim(
+        "distribution", "Figure 7",
+        f"Uniform and double Gaussian ε change accuracy under corruption by under {ALIKE:g}",
+        "varying the noise distribution has a minimal effect on NINR as a regularization scheme, aside from …",
+        alike, "fig-7",
+    ),
+    _claim(
+        "optimisers", "Figure 8", "Under RMSprop and Adam, too, NINR beats no regularisation under corruption",
+        "performance of NINR, beyond SGD", optimisers, "fig-8",
+    ),
+    _claim(
+        "cifar-10", "Figure 9", "On CIFAR-10, in-NINR with the decay σ_ε beats no NINR under corruption",
+        "The success of NINR is retained for in-NINR in the decay phase",
+        pairs("accuracy", [(f"{IN}, {DECAY}", NONE)], x=_CORRUPTED), "fig-9",
+    ),
+    _claim(
+        "smaller-curvature", "Section 2.1", "NINR and CDT make the loss's Hessian in the input smaller",
+        "both systems are driven towards regions with smaller local Hessian eigenvalues", smaller_curvature, "fig-2",
+        "percent",
+    ),
+    _claim(
+        "four-phases", "Figure 3, App. A", "σ_ε² = 0, 0.1, 1, 1.8 d/η: decoupled, decay, catapult, divergent",
+        "corresponding to the decoupled, decay, catapult, and divergent phases, respectively", four_phases, "fig-3",
+        "1 if so, else -1",
+    ),
+    _claim(
+        "critical-noise", "Section 2.2",
+        f"Noise alone, univariate: the critical σ_ε² is 2d/η, within a factor {FACTOR:g}",
+        "for the linear network discussed in App. B we find σ_cat ~ 2d/η", critical(model=EQUAL, data=False),
+        "toy-model", "factors of two left",
+    ),
+    _claim(
+        "critical-noise-with-data", "Section 2.2", "It is so when the univariate network learns from data as well",
+        "for the linear network discussed in App. B we find σ_cat ~ 2d/η", critical(model=EQUAL, data=True),
+        "toy-model", "factors of two left",
+    ),
+    _claim(
+        "critical-noise-wide", "Section 2.2", "It is so in a linear network of hidden width d, with and without data",
+        "where d is the dimension of the NIN layer", critical(model=WIDE), "toy-model", "factors of two left",
+    ),
+    _claim(
+        "continuous-time-fails", "Appendix B", "Continuous time misses the catapult and divergent phases",
+        "we expect the continuous time limit to fail as a complete description of the possible dynamics",
+        continuous_time, "toy-model", "times the initial loss",
+    ),
+    _own(
+        "text-domain-shift", "Table 1", "From MNIST to USPS, every NINR beats no regularisation",
+        "We observe generalization improvement for both FC and convolutional networks",
+        own_table("table-1", [(n, k, (NONE,)) for n in ("fc", "cnn") for k in _NAMED]),
+    ),
+    _own(
+        "text-clean-data", "Table 2", "On clean data, every NINR beats CDT (0.2)",
+        "unlike CDT, it does not degrade generalization performance for small corruption, or clean data",
+        own_table("table-2", [(n, k, (CDT, "0.2")) for n in ("fc", "cnn") for k in _NAMED]),
+    ),
+]  # fmt: skip
+"""This paper's claims: those that need a measured table, then the paper's text against its own tables."""
