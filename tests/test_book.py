@@ -118,6 +118,7 @@ def test_links_to_the_repository_derive_from_the_one_address():
 CHAPTER = "book/activation-noise"
 EXPLORERS = {
     CHAPTER: ["Accuracy over noise at training", "Accuracy over the number", "Densities"],
+    "book/ninr": ["The toy model", "Accuracy on disturbed images", "Training with a noise injection node"],
     "book/explicit-reg": ["Two sides of Theorem 1", "Spectrum and learned function", "Sensitivity and reliability"],
 }
 
@@ -408,3 +409,123 @@ def test_panels_stand_below_each_other_on_a_phone(browser):
         panels = explorer(opened, "Sensitivity and reliability").locator(".tl-figure svg")
         first, second = panels.nth(0).bounding_box(), panels.nth(1).bounding_box()
         assert second["y"] >= first["y"] + first["height"] - 1 and first["width"] > 250
+
+
+def told_rows(root) -> pd.DataFrame:
+    """The data table under an explorer, as the reader sees it."""
+    if root.locator("details").get_attribute("open") is None:
+        root.locator("summary").click()
+    root.locator("tbody tr").first.wait_for()
+    cells = root.locator("tbody tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.textContent))")
+    return pd.DataFrame(cells, columns=root.locator("thead th").all_inner_texts())
+
+
+def test_the_toy_model_in_the_page_is_the_one_in_the_package(browser):
+    """Every run and every cell of the map of phases, computed by the page, against `descend` and `phase`."""
+    import numpy as np
+
+    from tutorial_lib.papers.ninr.method import descend, phase
+
+    with Page(browser, "book/ninr") as opened:
+        root = explorer(opened, "The toy model")
+        for w, sigma, eta, expected in (
+            (0.0357, 5.012, 0.1, None),
+            (1.0, 0.1, 0.01, None),
+            (0.0357, 1000.0, 0.3162, 3),
+        ):
+            wanted = {"w": w, "sigma": sigma, "eta": eta, "batch": "infinite"}
+            for name, value in wanted.items():
+                if name == "batch":
+                    control(root, name).select_option(value)
+                    continue
+                slider = control(root, name)
+                slider.focus()
+                opened.page.keyboard.press("Home")
+                for _ in range(60):
+                    if float(slider.get_attribute("aria-valuetext")) >= value * 0.999:
+                        break
+                    opened.page.keyboard.press("ArrowRight")
+                assert float(slider.get_attribute("aria-valuetext")) == pytest.approx(value)
+            steps = round(20 / eta)
+            path = descend([w], [w], [w], eta=eta, sigma=sigma, steps=steps)
+            found = phase(path["w_ni"], path["loss"])
+            assert expected is None or found == "divergent"
+            assert f"Phase: {found}." in root.locator(".tl-readout").inner_text()
+            rows = told_rows(root)
+            for series, key in (("|w_NI|", "w_ni"), ("|w(1)|", "w1"), ("loss", "loss")):
+                line = rows[rows["of"] == series]
+                index = line["step + 1"].astype(int).to_numpy() - 1
+                assert line["value"].astype(float).to_numpy() == pytest.approx(path[key][index], rel=6e-2, abs=2e-12)
+                assert len(line) > 10 or found == "divergent"
+            cells = root.locator("rect.tl-cell").evaluate_all(
+                "els => els.map(e => [Number(e.dataset.x), Number(e.dataset.y), e.dataset.value])"
+            )
+            assert len(cells) == 41 * 16
+            for eta_row in sorted({y for _, y, _ in cells}):
+                row = [(x, name) for x, y, name in cells if y == eta_row]
+                paths = descend(
+                    [w], [w], [w], eta=eta_row, sigma=np.array([x for x, _ in row]), steps=round(20 / eta_row)
+                )
+                ours = [phase(a, b) for a, b in zip(paths["w_ni"], paths["loss"], strict=True)]
+                assert ours == [name for _, name in row]
+
+
+def test_a_click_on_the_map_moves_the_point_and_batch_noise_moves_the_run(browser):
+    with Page(browser, "book/ninr") as opened:
+        root = explorer(opened, "The toy model")
+        root.locator("rect.tl-cell").nth(41 * 3 + 5).click()
+        slider = control(root, "sigma")
+        point = root.locator("circle.tl-point")
+        assert float(slider.get_attribute("aria-valuetext")) == float(point.get_attribute("data-x")) == 0.3162
+        calm = told_rows(root)
+        control(root, "batch").select_option("10")
+        noisy = told_rows(root)
+        assert len(calm) == len(noisy) and (calm["value"] != noisy["value"]).sum() > 10
+        control(root, "batch").select_option("infinite")
+        assert told_rows(root).equals(calm)
+
+
+def test_disturbed_images_shows_the_measured_accuracies(browser):
+    from tutorial_lib.draw import mean_and_sem, pick
+    from tutorial_lib.sweep import read_table
+
+    keys = {"optimizer": "sgd"}
+    with Page(browser, "book/ninr") as opened:
+        root = explorer(opened, "Accuracy on disturbed images")
+        control(root, "dataset").select_option("mnist")
+        control(root, "network").select_option("CNN")
+        control(root, "place").select_option("every layer (full-NINR)")
+        control(root, "sigma").focus()
+        opened.page.keyboard.press("End")
+        sigma = float(control(root, "sigma").get_attribute("aria-valuetext"))
+        panels = root.locator(".tl-figure svg")
+        for panel, item, measure in ((0, "fig-2", "accuracy"), (1, "fig-6", "pgd")):
+            table = pick(read_table(f"ninr/{item}", "mnist", "desk"), measure=measure, network="cnn", **keys)
+            shown = drawn_dots(panels.nth(panel))
+            assert {name for name, _ in shown} == {"none", "L2", "dropout", "CDT (0.4)", "NINR"}
+            for name, kind, s in (("none", "none", 0.0), ("CDT (0.4)", "CDT", 0.4), ("NINR", "full-NINR", sigma)):
+                means = mean_and_sem(pick(table, kind=kind, sigma=s), ["x"])
+                expected = {(name, r.x): r.value for r in means.itertuples()}
+                assert {k: v for k, v in shown.items() if k[0] == name} == pytest.approx(expected, abs=0.051)
+
+
+def test_the_strength_slider_goes_through_the_phases(browser):
+    from tutorial_lib.draw import pick
+    from tutorial_lib.sweep import read_table
+
+    table = pick(read_table("ninr/fig-3", "mnist", "desk"), measure="phase")
+    with Page(browser, "book/ninr") as opened:
+        root = explorer(opened, "Training with a noise injection node")
+        control(root, "dataset").select_option("mnist")
+        slider = control(root, "strength")
+        slider.focus()
+        opened.page.keyboard.press("Home")
+        drawn = set()
+        for strength, rows in table.groupby("strength"):
+            assert float(slider.get_attribute("aria-valuetext")) == pytest.approx(strength)
+            told = root.locator(".tl-readout").inner_text()
+            for name, count in rows["text"].value_counts().items():
+                assert f"{count} {name}" in told
+            drawn.add(root.locator("path[data-series='|W_NI|']").get_attribute("d"))
+            opened.page.keyboard.press("ArrowRight")
+        assert len(drawn) == table["strength"].nunique()

@@ -71,6 +71,83 @@ def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
     assert curves.groupby(["kind", "x"])["value"].mean().groupby("kind").min().max() < 0.7  # a constant has 1
 
 
+def test_shipped_tables_of_noise_injection_nodes_meet_their_promise():
+    """Every item on its data, three seeds; without regularisation the networks have learned their task."""
+    from tutorial_lib.draw import pick
+    from tutorial_lib.papers.ninr.experiments import EXPERIMENTS, NETWORKS, NONE, PAPER_STRENGTHS, TRAINING, label
+    from tutorial_lib.sweep import RESULTS, provenance, read_table
+
+    for experiment in EXPERIMENTS:
+        own = {"ninr/training": "mnist", "ninr/fig-3": "mnist"}
+        dataset = own.get(experiment.sweep.name, experiment.config("desk")["dataset"])
+        table = read_table(experiment.name, dataset, "desk")
+        known = provenance(RESULTS / experiment.name / f"{dataset}-desk.csv")
+        assert table["seed"].nunique() >= 3 and known["rows"] == len(table) and len(known["commits"]) == 1
+        assert not any("dirty" in commit for commit in known["commits"])
+        assert table["value"].notna().all()
+    accuracy = pick(read_table("ninr/fig-2", "mnist", "desk"), measure="accuracy", x=0.0, kind=NONE)
+    assert accuracy.groupby("network")["value"].mean().min() > 85
+    shift = read_table("ninr/table-1", "mnist", "desk")
+    assert pick(shift, measure="target accuracy", kind=NONE)["value"].min() > 50
+    target = provenance(RESULTS / "ninr/table-1/mnist-desk.csv")["dataset"]["target"]
+    assert target["name"] == "usps" and target["sha256"]
+    table = read_table("ninr/fig-2", "mnist", "desk")
+    kinds = {label(*key) for key in table[["network", "kind", "sigma"]].drop_duplicates().itertuples(index=False)}
+    eight = {"none", "L2", "dropout", "CDT (0.4)"} | {
+        f"{kind}, {phase}" for kind in ("in-NINR", "full-NINR") for phase in ("decay", "catapult")
+    }
+    assert eight <= kinds and set(table["network"]) == {"fc", "cnn"} <= set(NETWORKS)
+    assert set(PAPER_STRENGTHS) <= set(read_table("ninr/fig-3", "mnist", "desk")["strength"])
+    points = TRAINING.grid(TRAINING.config("desk", "mnist"))
+    assert len(read_table("ninr/fig-2", "mnist", "desk").groupby(["network", "kind", "sigma"])) == len(
+        [p for p in points if p["distribution"] == "gaussian" and p["optimizer"] == "sgd"]
+    )
+
+
+def test_fashion_mnist_and_a_target_from_files(tmp_path):
+    """The paper's own data run through the same command, from files as torchvision keeps them; USPS as a target."""
+    import numpy as np
+    from test_data import write_mnist
+
+    draw = np.random.default_rng(0)
+    y = np.arange(240) % 10
+    x = draw.integers(0, 256, (240, 28, 28))
+    write_mnist(tmp_path, {"x_train": x, "y_train": y, "x_test": x[:60], "y_test": y[:60]}, "FashionMNIST")
+    where = ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(["run", "ninr/fig-2", "--dataset", "fashion-mnist", *where]) == 0
+    table = pd.read_csv(tmp_path / "out/ninr/fig-2/fashion-mnist-smoke.csv")
+    used = table[(table["measure"] == "sigma used") & (table["kind"] == "in-NINR")]
+    assert set(used["value"]) == {51.8, 231.6, 2.8, 87.5}  # at 28x28 pixels the paper's σ_ε are as they stand
+    assert (tmp_path / "out/ninr/table-2/fashion-mnist-smoke.txt").exists()
+    known = json.loads((tmp_path / "out/ninr/fig-2/fashion-mnist-smoke.json").read_text())
+    assert "FashionMNIST" in known["dataset"]["source"]
+
+
+def test_a_changed_target_is_a_changed_configuration(tmp_path):
+    """Cells that were measured on one USPS are not taken for cells of another."""
+    import numpy as np
+
+    from tutorial_lib.sweep import run
+
+    experiment = experiments()["ninr/table-1"]
+    draw = np.random.default_rng(0)
+    x, y = draw.integers(0, 256, (240, 8, 8), dtype=np.uint8), np.arange(240) % 10
+    np.savez(tmp_path / "digits.npz", x_train=x, y_train=y, x_test=x[:60], y_test=y[:60])
+    target = json.loads(json.dumps(experiment.sweep.settings["smoke"]["default"]))
+    target |= {"target": "usps", "networks": ["fc"], "kinds": ["none"]}
+    sweep = type(experiment.sweep)("ninr/table-1", experiment.sweep.cell, experiment.sweep.grid,
+                                   {"smoke": {"default": target}})  # fmt: skip
+    other = type(experiment)("ninr/table-1", "", "", "", sweep, experiment.draw)
+    found = []
+    for images in (x[:60], 255 - x[:60]):
+        np.savez(tmp_path / "usps.npz", x_test=images, y_test=y[:60])
+        run(other, [other], out=tmp_path / "out", folder=tmp_path, progress=False)
+        found.append(json.loads((tmp_path / "out/ninr/table-1/digits-smoke.json").read_text())["dataset"]["target"])
+    with contextlib.closing(sqlite3.connect(tmp_path / "out/ninr/table-1/digits-smoke.sqlite")) as db:
+        assert db.execute("SELECT COUNT(DISTINCT identity) FROM cells").fetchone()[0] == 2
+    assert found[0]["name"] == "usps" and found[0]["sha256"] != found[1]["sha256"]
+
+
 @pytest.fixture(scope="module")
 def smoke_runs(tmp_path_factory):
     """One folder for all: figures that are views of one sweep compute its cells once."""

@@ -1,7 +1,7 @@
 """Verdicts: what a paper claims, and what the tables say of it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,6 +38,20 @@ def margins(settings: dict[str, pd.Series]) -> pd.DataFrame:
     """What a rule returns, from a Series of margins (index: seeds) for each setting."""
     parts = [pd.DataFrame({"setting": k, "seed": v.index, "margin": v.to_numpy()}) for k, v in settings.items()]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["setting", "seed", "margin"])
+
+
+def by_seed(table: pd.DataFrame, series: str, keys: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+    """For each setting (values of the columns `keys`): mean ``value`` as rows seeds, columns the values of `series`.
+
+    >>> t = pd.DataFrame({"net": "fc", "kind": ["a", "b"], "seed": 0, "value": [1.0, 2.0]})
+    >>> by_seed(t, "kind", ["net"])["fc"].to_dict("index")
+    {0: {'a': 1.0, 'b': 2.0}}
+    """
+    groups = table.groupby(list(keys), sort=False) if keys else [((), table)]
+    return {
+        ", ".join(map(str, values)): part.pivot_table(index="seed", columns=series, values="value")
+        for values, part in groups
+    }
 
 
 def welch(a: float, sem_a: float, b: float, sem_b: float, runs: int = 10) -> dict:

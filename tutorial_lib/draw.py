@@ -48,6 +48,21 @@ def panels(count: int, columns: int = 2, height: float = 2.9):
     return figure, axes
 
 
+def curves(axis, table: pd.DataFrame, styles: dict[str, dict], series: str, x: str = "x", **labels) -> None:
+    """Mean over seeds of ``value`` over `x`, a line for each of `styles`, with a band of one standard error.
+
+    `styles` maps values of the column `series` to line properties; `labels` go to ``axis.set``.
+    """
+    means = mean_and_sem(table, [series, x])
+    for name, style in styles.items():
+        line = means[means[series] == name]
+        if len(line):
+            axis.plot(line[x], line["value"], label=name, markevery=max(1, len(line) // 6), ms=4, lw=1.5, **style)
+            axis.fill_between(line[x], line["value"] - line["sem"], line["value"] + line["sem"],
+                              color=style["color"], alpha=0.2, lw=0)  # fmt: skip
+    axis.set(**labels)
+
+
 def small_png(figure, width: int = 640, colours: int = 48) -> bytes:
     """A matplotlib Figure as a PNG of about `width` pixels and few colours: a third of the usual size."""
     from PIL import Image

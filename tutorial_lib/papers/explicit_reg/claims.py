@@ -6,7 +6,7 @@ the two curves are less than half as far from each other as the noise's curve is
 
 import pandas as pd
 
-from ...claims import Claim, margins
+from ...claims import Claim, by_seed, margins
 from ...draw import pick
 from .experiments import (
     BASELINE,
@@ -24,13 +24,6 @@ NEGLIGIBLE = 10.0
 """Percent of what eq. (15) keeps, up to which we call what it drops negligible."""
 CLOSE = 5.0
 """Percent by which E[ΔL] may differ from R, at our smallest σ, for the two to count as equal."""
-
-
-def _by_kind(table: pd.DataFrame, *keys: str):
-    """For each setting (values of `keys`): its name, and the mean ``value`` as rows seeds, columns kinds."""
-    groups = table.groupby(list(keys), sort=False) if keys else [((), table)]
-    for values, part in groups:
-        yield ", ".join(map(str, values)), part.pivot_table(index="seed", columns="kind", values="value")
 
 
 def _distance(table: pd.DataFrame, one: str, other: str) -> pd.Series:
@@ -62,14 +55,14 @@ def follows(*keys: str, measure: str):
 
 def smoother(table: pd.DataFrame) -> pd.DataFrame:
     """By how many percent the Hessian trace, averaged over training, lies below the baseline's."""
-    ((_, means),) = _by_kind(total_trace(table))
+    means = by_seed(total_trace(table), "kind")[""]
     return margins({kind: 100 * (1 - means[kind] / means[BASELINE]) for kind in (NOISE, REGULARISER)})
 
 
 def lower_frequencies(table: pd.DataFrame) -> pd.DataFrame:
     """Mean amplitude at the target's frequencies above 25 at the end of training: the baseline's less the other's."""
     table = pick(table, measure="amplitude", x=[k for k in FREQUENCIES if k > 25], variance=[0.0, VARIANCE])
-    ((_, means),) = _by_kind(table[table["step"] == table["step"].max()])
+    means = by_seed(table[table["step"] == table["step"].max()], "kind")[""]
     return margins({kind: means[BASELINE] - means[kind] for kind in (NOISE, REGULARISER)})
 
 
@@ -77,9 +70,9 @@ def slower_decay(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy lost to noise on the data (mean over σ > 0): with noise on the input alone, less the other kind's."""
     accuracy = pick(table, measure="accuracy")
     lost = {}
-    for name, clean in _by_kind(accuracy[accuracy["sigma"] == 0], "network", "activation"):
-        noisy = dict(_by_kind(accuracy[accuracy["sigma"] > 0], "network", "activation"))[name]
-        decay = clean - noisy
+    clean = by_seed(accuracy[accuracy["sigma"] == 0], "kind", ["network", "activation"])
+    for name, noisy in by_seed(accuracy[accuracy["sigma"] > 0], "kind", ["network", "activation"]).items():
+        decay = clean[name] - noisy
         lost |= {f"{kind}, {name}": decay[INPUT] - decay[kind] for kind in (NOISE, REGULARISER)}
     return margins(lost)
 
@@ -89,7 +82,7 @@ def difference(measure: str, pairs: list[tuple[str, str]], *keys: str, relative:
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         found = {}
-        for name, means in _by_kind(pick(table, measure=measure, **values), *keys):
+        for name, means in by_seed(pick(table, measure=measure, **values), "kind", keys).items():
             for one, other in pairs:
                 gap = means[one] - means[other]
                 found[f"{one} - {other}, {name}"] = 100 * gap / means[one] if relative else gap
@@ -102,7 +95,7 @@ def captures(table: pd.DataFrame) -> pd.DataFrame:
     """Fig. 6: the regulariser's ||J_k|| nearer to the noise's than halfway for layers 0 and 1, and not for layer 2."""
     found = {}
     norms = pick(table, measure="jacobian norm").astype({"layer": int})
-    for name, means in _by_kind(norms, "activation", "layer"):
+    for name, means in by_seed(norms, "kind", ["activation", "layer"]).items():
         half = (means[BASELINE] - means[NOISE]) / 2
         near = 100 * (half - (means[REGULARISER] - means[NOISE]).abs()) / means[BASELINE]
         found[name] = -near if name.endswith("2") else near
@@ -114,8 +107,8 @@ def negligible(kind: str):
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         shares = pick(table, measure="off-diagonal share", kind=kind).astype({"layer": int})
-        found = _by_kind(shares, "network", "activation", "layer")
-        return margins({name: NEGLIGIBLE - means[kind].abs() for name, means in found})
+        found = by_seed(shares, "kind", ["network", "activation", "layer"])
+        return margins({name: NEGLIGIBLE - means[kind].abs() for name, means in found.items()})
 
     return rule
 

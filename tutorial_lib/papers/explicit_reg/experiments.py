@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ...data import TABLES, load_data
-from ...draw import OKABE_ITO, mean_and_sem, panels, pick, seeds_of
+from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...measure import calibration_error, corrupt, entropy, grams, hessian_trace, jacobians, reliability, spectrum
 from ...models import convnet, mlp
 from ...sweep import Experiment, Sweep
@@ -384,16 +384,10 @@ LAYER_NAMES = ["data", "layer 1", "layer 2"]
 
 
 def _curves(axis, table: pd.DataFrame, x: str = "x", **labels) -> None:
-    """Mean over seeds of ``value`` over `x`, a line for each kind, with a band of one standard error."""
-    means = mean_and_sem(table, ["kind", x])
-    for kind, style in STYLES.items():
-        line = means[means["kind"] == kind]
-        if len(line):
-            axis.plot(line[x], line["value"], label=kind, markevery=max(1, len(line) // 6), ms=4, **style)
-            axis.fill_between(line[x], line["value"] - line["sem"], line["value"] + line["sem"],
-                              color=style["color"], alpha=0.2, lw=0)  # fmt: skip
-    wide = means["value"].min() > 0 and means["value"].max() > 5 * means["value"].min()
-    axis.set(**labels, yscale="log" if wide and labels["ylabel"] == "test loss" else "linear")
+    """A line for each kind of training; a test loss that varies a lot on a logarithmic axis."""
+    means = table.groupby(["kind", x])["value"].mean()
+    wide = means.min() > 0 and means.max() > 5 * means.min() and labels["ylabel"] == "test loss"
+    curves(axis, table, STYLES, "kind", x, **labels, yscale="log" if wide else "linear")
 
 
 def total_trace(table: pd.DataFrame) -> pd.DataFrame:

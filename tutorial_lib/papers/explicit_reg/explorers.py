@@ -55,7 +55,6 @@ def spectra() -> Explorer:
         ],
         start={"variance": raw.loc[raw["variance"] > 0, "variance"].min(), "step": steps[-1]},
         x="x",
-        y="value",
         value="value",
         series="kind",
         panels=[
@@ -98,7 +97,6 @@ def theorem() -> Explorer:
         start={"loss": "cross-entropy", "activation": "ELU", "epochs": 2, "layer": "all layers",
                "where": "average over data"},
         x="sigma",
-        y="ratio",
         value="ratio",
         error="sem",
         series="side",
@@ -150,7 +148,6 @@ def robustness() -> Explorer:
         ],
         start={"dataset": first["dataset"], "network": "MLP", "sigma": 0.3},
         x="x",
-        y="value",
         value="value",
         series="kind",
         panels=[

@@ -7,7 +7,7 @@
 import numpy as np
 import pandas as pd
 
-from ...claims import Claim, margins, welch
+from ...claims import Claim, by_seed, margins, welch
 from ...draw import pick
 from . import reported
 from .experiments import (
@@ -37,11 +37,7 @@ _CORRUPTED = [round(0.1 * i, 1) for i in range(1, 10)]
 
 def _means(table: pd.DataFrame, measure: str, **values) -> dict[str, pd.DataFrame]:
     """For each network: the mean ``value`` of `measure` as rows seeds, columns labels."""
-    part = labelled(pick(table, measure=measure, **values))
-    return {
-        name: rows.pivot_table(index="seed", columns="label", values="value")
-        for name, rows in part.groupby("network", sort=False)
-    }
+    return by_seed(labelled(pick(table, measure=measure, **values)), "label", ["network"])
 
 
 def _over(measure: str, better: list[str], others: list[str], networks=None, **values):
@@ -105,7 +101,7 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
     accuracy = labelled(pick(table, measure="accuracy", x=_CORRUPTED))
     found = {}
     for (network, label), rows in accuracy.groupby(["network", "label"], sort=False):
-        means = rows.pivot_table(index="seed", columns="distribution", values="value")
+        means = by_seed(rows, "distribution")[""]
         for other in ("uniform", "double gaussian"):
             if other == "uniform" or label in _DECAYS:
                 found[f"{network}: {label}, {other}"] = ALIKE - (means[other] - means["gaussian"]).abs()
@@ -115,15 +111,17 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
 def optimisers(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy under corruption of each NINR less that of no regularisation, under RMSprop and Adam."""
     accuracy = labelled(pick(table, measure="accuracy", x=_CORRUPTED, optimizer=["rmsprop", "adam"]))
-    found = {}
-    for (optimizer, network), rows in accuracy.groupby(["optimizer", "network"], sort=False):
-        means = rows.pivot_table(index="seed", columns="label", values="value")
-        found |= {f"{optimizer}, {network}: {label}": means[label] - means[NONE] for label in NINR}
-    return margins(found)
+    return margins(
+        {
+            f"{name}: {label}": means[label] - means[NONE]
+            for name, means in by_seed(accuracy, "label", ["optimizer", "network"]).items()
+            for label in NINR
+        }
+    )
 
 
 def critical(**values):
-    """A rule: 1 less the distance, in factors of `FACTOR`, of the measured critical σ_ε² from 2 d / η; a setting an η."""
+    """A rule: 1 less the distance of the measured critical σ_ε² from 2 d / η, in factors of `FACTOR`, by η."""
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         part = pick(table, measure="critical", **values)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ...data import load_data
-from ...draw import OKABE_ITO, mean_and_sem, panels, pick, seeds_of
+from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...inject import inject, injected
 from ...measure import fgsm, pgd
 from ...models import VGG, blocknet, mlp
@@ -312,7 +312,11 @@ DYNAMICS = Sweep(
                 "seeds": 3, "data": {"train": 4000, "test": 1000}, "widths": [1024], "lr": 0.01, "batch_size": 1000,
                 "epochs": 150, "checkpoints": 24, "strengths": STRENGTHS,
             },
-            "digits": {"data": {}, "batch_size": 359},
+            # fewer inputs: the same σ_ε are reached at larger strengths
+            "digits": {
+                "data": {}, "batch_size": 479,
+                "strengths": [0.0, 0.01, 0.1, 0.3, 1.0, 1.8, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0],
+            },
         },
         "paper": {
             "default": {
@@ -435,19 +439,7 @@ STYLES = {
 """The paper's kinds of training, with its names for the phases."""
 
 
-def _curves(axis, table: pd.DataFrame, **labels) -> None:
-    """Mean over seeds of ``value`` over ``x``, a line a label, with a band of one standard error."""
-    means = mean_and_sem(table, ["label", "x"])
-    for name, style in STYLES.items():
-        line = means[means["label"] == name]
-        if len(line):
-            axis.plot(line["x"], line["value"], label=name, ms=4, lw=1.4, **style)
-            axis.fill_between(line["x"], line["value"] - line["sem"], line["value"] + line["sem"],
-                              color=style["color"], alpha=0.15, lw=0)  # fmt: skip
-    axis.set(ylim=(0, 102), ylabel="accuracy (%)", **labels)
-
-
-_NOISE_AXIS = "σ_noise of the test images"
+_NOISE_AXIS, _ACCURACY = "σ_noise of the test images", {"ylabel": "accuracy (%)", "ylim": (0, 102)}
 
 
 def _grid(table: pd.DataFrame, dataset: str, by: str, values, xlabel: str, names: dict, measure=None):
@@ -457,7 +449,7 @@ def _grid(table: pd.DataFrame, dataset: str, by: str, values, xlabel: str, names
     figure, axes = panels(len(networks) * len(values), columns=len(values), height=3.1)
     for axis, (network, value) in zip(axes, [(n, v) for n in networks for v in values], strict=True):
         part = pick(table, network=network, **{by: value})
-        _curves(axis, part, xlabel=xlabel, title=f"{NETWORKS[network]}{names[value]}")
+        curves(axis, part, STYLES, "label", xlabel=xlabel, title=f"{NETWORKS[network]}{names[value]}", **_ACCURACY)
     axes[0].legend(fontsize=6.5, loc="lower left")
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
@@ -470,7 +462,7 @@ def draw_robustness(table: pd.DataFrame, dataset: str):
     figure, axes = panels(len(networks), columns=len(networks), height=3.6)
     for axis, network in zip(axes, networks, strict=True):
         title = f"{NETWORKS[network]}: {dataset}, {seeds_of(table)}"
-        _curves(axis, pick(table, network=network), xlabel=_NOISE_AXIS, title=title)
+        curves(axis, pick(table, network=network), STYLES, "label", xlabel=_NOISE_AXIS, title=title, **_ACCURACY)
     axes[0].legend(fontsize=7, loc="lower left")
     return figure
 

@@ -49,7 +49,6 @@ def toy() -> Explorer:
         ],
         start={"sigma": 5.012, "eta": 0.1, "w": 0.0357, "batch": "infinite"},
         x="x",
-        y="value",
         value="value",
         series="series",
         panels=[
@@ -104,7 +103,6 @@ def corruption() -> Explorer:
         ],
         start={"dataset": first["dataset"], "network": "FC", "place": _PLACES[IN], "sigma": 51.8},
         x="x",
-        y="value",
         value="value",
         error="sem",
         series="training",
@@ -178,7 +176,6 @@ def dynamics() -> Explorer:
         ],
         start={"dataset": first["dataset"], "strength": 1.0},
         x="x",
-        y="value",
         value="value",
         series="of",
         panels=[
