@@ -74,11 +74,13 @@ def judge(margins: pd.DataFrame) -> dict:
     A setting `holds` where the interval of its margin lies above 0, is `contradicted` where it lies below, else
     `not seen`. Several settings `hold` if each of them does. Otherwise the claim `holds in part` if some setting
     holds, or if none alone decides and their mean holds; it is `contradicted` if some setting or the mean is; else it
-    was `not seen`.
+    was `not seen`. Without any margin it was `not measured`.
 
     >>> judge(pd.DataFrame({"setting": "s", "seed": [0, 1, 2], "margin": [1.0, 1.1, 0.9]}))["verdict"]
     'holds'
     """
+    if margins.empty:
+        return {"measured": None, "interval": None, "verdict": "not measured", "settings": []}
     settings = []
     for setting, group in margins.groupby("setting", sort=False):
         if "seed" in margins:
@@ -137,8 +139,7 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
         if not tables:
             dataset = claim.datasets[0] if claim.datasets else "digits"
             found = {"dataset": dataset, "budget": "desk", "command": command(claim.experiment, "desk", dataset)}
-            empty = {"measured": None, "interval": None, "verdict": "not measured", "settings": []}
-            entries.append({**head, **found, "seeds": 0, **empty})
+            entries.append({**head, **found, "seeds": 0, **judge(margins({}))})
     return [_plain(entry) for entry in entries]
 
 

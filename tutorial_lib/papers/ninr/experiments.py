@@ -139,7 +139,7 @@ def training_cell(
     for level in config["levels"]:
         value = evaluate(model, method.corrupted(x_test, level, seed), y_test)
         rows.append({"measure": "accuracy", "x": level, "value": value})
-    if noisy:
+    if noisy or kind == NONE:  # without a node: whether the rules call the network's own unrest a catapult
         rows.append(_phase(norms, losses, len(history), fitted, classes))
     if distribution == "gaussian" and optimizer == "sgd":
         x, y = x_test[: config["attacked"]], y_test[: config["attacked"]]

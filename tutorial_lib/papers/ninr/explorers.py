@@ -123,7 +123,7 @@ def _told(dataset: str, table: pd.DataFrame) -> dict[str, str]:
     accuracy = pick(table, measure="accuracy")
     means = accuracy[accuracy["x"].between(0.05, 0.95)].groupby(["network", "kind", "sigma"])["value"].mean()
     clean = accuracy[accuracy["x"] == 0].groupby(["network", "kind", "sigma"])["value"].mean()
-    found = pick(table, measure="phase").groupby(["network", "kind", "sigma"])["text"].agg(list)
+    found = pick(table, measure="phase", kind=[IN, FULL]).groupby(["network", "kind", "sigma"])["text"].agg(list)
     told = {}
     for (network, kind, sigma), phases in found.items():
         named = dict(zip(SIGMAS[network, kind], (DECAY, CATAPULT), strict=True)).get(sigma)
