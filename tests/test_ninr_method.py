@@ -1300,7 +1300,7 @@ def brute_frame(picture, box=20, size=28):
     return out
 
 
-SHAPES = [(16, 16), (16, 9), (7, 13), (28, 20), (25, 25), (5, 1), (1, 6), (20, 14), (3, 40)]
+SHAPES = [(16, 16), (16, 9), (7, 13), (28, 20), (25, 25), (5, 1), (1, 6), (20, 14), (3, 40), (1, 50)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -1310,7 +1310,7 @@ def test_digits_are_framed_as_pillow_and_scipy_do(shape):
     image = placed(picture, shape[0] + 5, shape[1] + 3, 4, 1)
     framed = digit_frame(image)
     assert framed.shape == (1, 1, 28, 28) and framed.dtype == image.dtype
-    np.testing.assert_allclose(framed[0, 0].numpy(), brute_frame(picture), atol=2e-3)
+    np.testing.assert_allclose(framed[0, 0].numpy(), brute_frame(picture), atol=1e-4)
     rows, columns = (np.flatnonzero(framed[0, 0].any(axis).numpy()) for axis in (1, 0))
     box = (np.ptp(rows) + 1, np.ptp(columns) + 1)
     assert max(box) == 20
@@ -1318,6 +1318,15 @@ def test_digits_are_framed_as_pillow_and_scipy_do(shape):
     centre = ndimage.center_of_mass(framed[0, 0].numpy())
     for axis, (place, occupied) in enumerate(zip(centre, (rows, columns), strict=True)):
         assert abs(place - 13.5) <= 0.501 or occupied[0] == 0 or occupied[-1] == 27, axis
+
+
+@pytest.mark.xfail(strict=True, reason="torch's antialiasing on the CPU repeats the first row where the width is 1")
+@pytest.mark.parametrize("height", [16, 50])
+def test_a_digit_of_one_column_is_framed(height):
+    """A thin 1 would have its first pixel's brightness throughout."""
+    picture = blob(height, 1)
+    framed = digit_frame(placed(picture, height, 16, 0, 7))[0, 0].numpy()
+    np.testing.assert_allclose(framed, brute_frame(picture), atol=1e-4)
 
 
 def test_a_framed_digit_stays_and_its_place_does_not_matter():

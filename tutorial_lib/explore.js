@@ -227,8 +227,9 @@
     return wrapper;
   }
   // A map of named regions over two controls on log scales, computed, with the reader's point; a click moves the point.
-  function map({ x, y, names, code }, panel, width, state, parent, choose) {
-    const height = 300, box = { left: 62, top: 34, right: width - 24, bottom: height - 50 };
+  function map({ x, y, names, code, line }, panel, width, state, parent, choose) {
+    const across = width < 480 ? 2 : names.length, height = 280 + 20 * Math.ceil(names.length / across);
+    const box = { left: 62, top: height - 266, right: width - 24, bottom: height - 50 };
     const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, parent);
     const scale = (values, from, to) => {
       const logs = values.map(Math.log10), half = (logs[logs.length - 1] - logs[0]) / (logs.length - 1) / 2;
@@ -246,13 +247,19 @@
       rect.addEventListener("click", () => choose({ [panel.picks[0]]: a, [panel.picks[1]]: b }));
     }));
     names.forEach((name, k) => {
-      const left = box.left + (k * (box.right - box.left)) / names.length;
-      make("rect", { x: left, y: 8, width: 14, height: 14, fill: CIVIDIS[[0, 4, 7, 9][k]], class: "tl-key" }, svg);
-      make("text", { x: left + 19, y: 20 }, svg, name);
+      const left = box.left + ((k % across) * (box.right - box.left)) / across, top = 4 + 20 * Math.floor(k / across);
+      make("rect", { x: left, y: top, width: 14, height: 14, fill: CIVIDIS[[0, 4, 7, 9][k]], class: "tl-key" }, svg);
+      make("text", { x: left + 19, y: top + 12 }, svg, name);
     });
     const few = (values) => values.filter((v) => Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-3);
     few(x).forEach((v) => make("text", { x: X.at(v), y: box.bottom + 17, "text-anchor": "middle" }, svg, show(v)));
     few(y).forEach((v) => make("text", { x: box.left - 7, y: Y.at(v) + 4, "text-anchor": "end" }, svg, show(v)));
+    const inside = line.points.map(([a, b]) => [X.at(a), Y.at(b)]).filter(([a]) => a >= box.left && a <= box.right);
+    if (inside.length > 1) {
+      for (const style of ["tl-point-outer", "tl-theory"]) make("path", { d: `M${inside.map((p) => p.join(",")).join("L")}`, class: style }, svg);
+      make("title", {}, svg.lastChild, line.name);
+      make("text", { x: inside[inside.length - 1][0] + 8, y: box.top + 16, class: "tl-value", "font-size": 13 }, svg, line.name);
+    }
     const point = { cx: X.at(state[panel.picks[0]]), cy: Y.at(state[panel.picks[1]]) };
     make("circle", { ...point, r: 8, class: "tl-point-outer" }, svg);
     make("circle", { ...point, r: 8, class: "tl-point", "data-x": state[panel.picks[0]], "data-y": state[panel.picks[1]] }, svg);

@@ -365,28 +365,36 @@ def toy_cell(config: dict, model: str, data: bool, eta: float, seed: int) -> lis
         value = float(sigmas[grew.argmax()] ** 2)
         paper = method.critical_noise(config["d"], eta)
         rows.append({"measure": "critical", "value": value, "paper": paper, "first": first})
-    if data and eta == config["etas"][len(config["etas"]) // 2] and seed == 0:
+    if data and eta == config["etas"][len(config["etas"]) // 2]:
         for found in method.PHASES:
-            if (phases == found).any():
+            if (phases == found).any() and (seed == 0 or model != WIDE):
                 k = int(np.flatnonzero(phases == found)[(phases == found).sum() // 2])
-                rows += _trajectory(config, (w0, w1, w_ni), eta, sigmas[k], {n: v[k] for n, v in path.items()}, found)
+                run = {name: values[k] for name, values in path.items()}
+                rows += _trajectory(config, (w0, w1, w_ni), eta, sigmas[k], run, found, seed == 0)
     return rows
 
 
-def _trajectory(config: dict, start, eta: float, sigma: float, path: dict, found: str) -> list[dict]:
-    count = len(path["loss"])
-    steps = sorted({round(s) for s in np.geomspace(1, count, config["checkpoints"]) - 1})
-    smooth = method.flow(*start, sigma=sigma, times=[eta * s for s in steps])
-    return [
-        {"measure": measure, "text": found, "sigma2": float(sigma**2), "series": name, "x": s, "value": float(v)}
-        for measure, values in (("trajectory", {n: p[steps] for n, p in path.items()}), ("flow", smooth))
-        for name, line in values.items()
-        for s, v in zip(steps, line, strict=True)
-        if np.isfinite(v) and abs(v) < 1e6
+def _trajectory(config: dict, start, eta: float, sigma: float, path: dict, found: str, follow: bool) -> list[dict]:
+    """``growth``: the largest loss over the first (10⁶ at most), in discrete and continuous time; and the two runs."""
+    count, head = len(path["loss"]), {"text": found, "sigma2": float(sigma**2)}
+    smooth = method.flow(*start, sigma=sigma, times=eta * np.arange(count))
+    rows = []
+    for measure, run in (("trajectory", path), ("flow", smooth)):
+        peak = np.nan_to_num(run["loss"], nan=np.inf).max()
+        rows.append({**head, "measure": "growth", "series": measure, "value": float(min(peak / run["loss"][0], 1e6))})
+    top = int(np.nan_to_num(path["loss"], nan=0, posinf=0).argmax())
+    steps = {round(s) for s in np.geomspace(1, count, config["checkpoints"]) - 1} | {*range(top - 4, top + 5, 2)}
+    steps = sorted(step for step in steps if 0 <= step < count)
+    return rows + [
+        {**head, "measure": measure, "series": name, "x": s, "value": float(run[name][s])}
+        for measure, run in (("trajectory", path), ("flow", smooth))
+        for name in run
+        for s in steps
+        if follow and np.isfinite(run[name][s]) and abs(run[name][s]) < 1e6
     ]
 
 
-_TOY = {"d": 785, "etas": [0.01, 0.03, 0.1, 0.3], "range": [1e-3, 1e5, 401], "every": 10, "time": 20, "checkpoints": 40}
+_TOY = {"d": 785, "etas": [0.01, 0.03, 0.1, 0.3], "range": [1e-3, 1e5, 401], "every": 10, "time": 20, "checkpoints": 50}
 TOY = Sweep(
     f"{SLUG}/toy-model",
     toy_cell,
@@ -518,7 +526,7 @@ def draw_toy(table: pd.DataFrame, dataset: str):
     """App. B: one run of each phase in discrete and in continuous time, and the critical σ_ε² over η."""
     paths = pick(table, measure=["trajectory", "flow"], model=EQUAL)
     figure, axes = panels(6, columns=3, height=2.9)
-    lines = {"product": (0, "w(1) w(0)"), "w_ni": (5, "|w_NI|"), "loss": (7, "loss")}
+    lines = {"product": (0, "w(1) w(0)"), "w_ni": (5, "|w_NI|"), "loss": (2, "loss")}
     for axis, found in zip(axes, [p for p in method.PHASES if p in set(paths["text"])], strict=False):
         part = pick(paths, text=found)
         for series, (colour, name) in lines.items():
@@ -526,8 +534,8 @@ def draw_toy(table: pd.DataFrame, dataset: str):
                 line = pick(part, measure=measure, series=series)
                 axis.plot(line["x"] + 1, line["value"], color=OKABE_ITO[colour], ls=ls,
                           label=name + (", continuous time" if ls == ":" else ""))  # fmt: skip
-        axis.set(xscale="log", yscale="symlog", xlabel="step + 1", ylabel="value",
-                 title=f"{found}: σ_ε² = {part['sigma2'].iloc[0]:.3g}")  # fmt: skip
+        axis.set(xscale="log", yscale="log", ylim=(1e-4, 1e3), xlabel="step + 1", ylabel="value",
+                 title=f"{found}: σ_ε² = {part['sigma2'].iloc[0]:.2g}")  # fmt: skip
     axes[0].legend(fontsize=6)
     critical = pick(table, measure="critical")
     for axis, data, name in ((axes[4], False, "noise alone (eq. 15)"), (axes[5], True, "with the data (eq. 13)")):
@@ -539,7 +547,7 @@ def draw_toy(table: pd.DataFrame, dataset: str):
         axis.plot(paper["eta"], paper["paper"], color="0.4", ls="--", label="the paper: 2 d / η")
         axis.set(xscale="log", yscale="log", xlabel="learning rate η", ylabel="critical σ_ε²", title=name)
     axes[5].legend(fontsize=6)
-    figure.suptitle(f"univariate model, w² = 1/d (four phases), and measured critical noise: {seeds_of(critical)}")
+    figure.suptitle(f"univariate model, w² = 1/d, η = {paths['eta'].iloc[0]:g}; critical noise: {seeds_of(critical)}")
     return figure
 
 
@@ -629,6 +637,7 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/toy-model", "Appendix B", "The linear toy model: trajectories, phases, critical noise",
         "worked out, not measured, in the paper", TOY, draw_toy,
+        lambda table: table[(table["measure"] != "phase") | (table["seed"] == 0)],
     ),
     Experiment(
         f"{SLUG}/fig-6", "Figure 6", "Accuracy under FGSM and PGD attacks",

@@ -47,7 +47,7 @@ def toy() -> Explorer:
              "values": [float(f"{d**-0.5:.3g}") for d in (785, 300, 100, 30, 10, 3, 1)]},
             {"column": "batch", "label": "Batch size |B|", "values": ["infinite", "1000", "100", "10"]},
         ],
-        start={"sigma": 5.012, "eta": 0.1, "w": 0.0357, "batch": "infinite"},
+        start={"sigma": 6.31, "eta": 0.1, "w": 0.0357, "batch": "infinite"},
         x="x",
         value="value",
         series="series",
