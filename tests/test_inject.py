@@ -378,7 +378,6 @@ def test_set_noise_sets_buffers_in_place():
     assert [n.sigma.item() for n in injected(net).values()] == [2.0, 0.1]
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="fill_ on a parameter that asks for gradients")
 def test_set_noise_sets_parameters():
     """Resetting a learned strength is an attribute like the others."""
     net = mlp()

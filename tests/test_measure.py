@@ -565,7 +565,6 @@ def test_impossible_attacks_are_refused(refuse):
         refuse(nn.Linear(3, 2), torch.zeros(2, 3), torch.tensor([0, 1]))
 
 
-@pytest.mark.xfail(strict=True, reason="δ is checked only where the step is the default one")
 @pytest.mark.parametrize(
     "attack",
     [
@@ -581,7 +580,6 @@ def test_impossible_strengths_are_refused_whatever_the_step(attack):
         attack(nn.Linear(3, 2), torch.zeros(2, 3), torch.tensor([0, 1]))
 
 
-@pytest.mark.xfail(strict=True, reason="the projection is onto x ± δ of the attached x")
 @pytest.mark.parametrize("attack", [fgsm, pgd])
 def test_attacked_data_are_data_whatever_x_is(attack):
     """Else a graph through every attacked batch is kept alive, as it is not for other x."""

@@ -137,6 +137,6 @@ def set_noise(model: nn.Module, where: Iterable[str] | None = None, **attributes
             value = check_alpha(value) if key.startswith(("alpha", "sigma")) else value
             current = getattr(layers[name], key)
             if isinstance(current, Tensor):
-                current.fill_(value)
+                current.data.fill_(value)
             else:
                 setattr(layers[name], key, value)

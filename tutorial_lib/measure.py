@@ -181,10 +181,11 @@ def pgd(
     """
     if steps < 1 or (step is not None and step <= 0):
         raise ValueError(f"steps = {steps}, step = {step}: expected at least 1, and a positive step")
-    step = 2.5 * check_alpha(delta) / steps if step is None else step
-    moved = x.detach()
+    delta, x = check_alpha(delta), x.detach()
+    step = 2.5 * delta / steps if step is None else step
+    moved = x
     for _ in range(steps):
-        moved.requires_grad_()
+        moved = moved.detach().requires_grad_()
         with torch.enable_grad():
             value = loss(model(moved), y)
         moved = moved.detach() + step * torch.autograd.grad(value, moved)[0].sign()
@@ -202,7 +203,7 @@ def fgsm(model: nn.Module, x: Tensor, y: Tensor, delta: float, loss=nn.functiona
     >>> fgsm(net, torch.zeros(1, 2), torch.ones(1, 1), 0.5, nn.functional.mse_loss)  # the loss grows with x
     tensor([[0.5000, 0.5000]])
     """
-    return pgd(model, x, y, delta, steps=1, step=delta, loss=loss) if delta else x
+    return pgd(model, x, y, delta, steps=1, step=delta, loss=loss) if delta != 0 else x.detach()
 
 
 def reliability(probabilities: Tensor, y: Tensor, bins: int = 15):

@@ -42,10 +42,7 @@ def fit(
     >>> losses[-1] < losses[0], evaluate(net, x, y)
     (True, 100.0)
     """
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"{len(x)} inputs and {len(y)} targets: expected as many, and at least one")
-    if epochs < 0 or batch_size < 1:
-        raise ValueError(f"epochs = {epochs}, batch_size = {batch_size}: expected >= 0 and >= 1")
+    _check(x, y, epochs, batch_size)
     model.to(x.device).train()
     torch.manual_seed(seed)
     forward = torch.compile(model) if compile else model
@@ -96,7 +93,8 @@ def fit_many(
     and Adam do. With one number as `seeds` all meet the same batches and the same noise, and each ends where `fit` with
     that seed would have taken it, up to rounding. With a list, each has batches and noise of its own (those of `fit`,
     where a network draws no noise). Numbers by which the networks differ must be parameters or buffers.
-    ``callback(epoch, mean_losses)`` finds the models up to date. Raises `ValueError` for no models or differing ones.
+    ``callback(epoch, mean_losses)`` finds the models up to date; what it changes in them has no effect on the training.
+    Raises `ValueError` for no models or differing ones.
 
     >>> nets = [nn.Linear(2, 2) for _ in range(3)]
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]]); y = torch.tensor([0, 1])
@@ -104,11 +102,12 @@ def fit_many(
     >>> len(losses), [evaluate(net, x, y) for net in nets]
     (3, [100.0, 100.0, 100.0])
     """
-    if len(x) != len(y) or len(x) == 0:
-        raise ValueError(f"{len(x)} inputs and {len(y)} targets: expected as many, and at least one")
-    shapes = {tuple((name, *value.shape) for name, value in model.state_dict().items()) for model in models}
-    if len(shapes) != 1:
-        raise ValueError(f"{len(models)} models with {len(shapes)} different sets of parameters: expected one set")
+    _check(x, y, epochs, batch_size)
+    if not models or any(_architecture(model) != _architecture(models[0]) for model in models):
+        raise ValueError(
+            f"{len(models)} models: expected at least one, all of one architecture. Numbers by which they differ must "
+            "be parameters or buffers"
+        )
     own = not isinstance(seeds, int)
     if own and len(seeds) != len(models):
         raise ValueError(f"{len(seeds)} seeds for {len(models)} models: expected a seed a model, or one for all")
@@ -148,7 +147,35 @@ def fit_many(
             callback(epoch, history[-1])
     for model in models:
         model.eval()
-    return [list(losses) for losses in zip(*history, strict=True)]
+    return [[losses[k] for losses in history] for k in range(len(models))]
+
+
+def _check(x: Tensor, y: Tensor, epochs: int, batch_size: int) -> None:
+    if len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"{len(x)} inputs and {len(y)} targets: expected as many, and at least one")
+    if epochs < 0 or batch_size < 1:
+        raise ValueError(f"epochs = {epochs}, batch_size = {batch_size}: expected >= 0 and >= 1")
+
+
+def _architecture(model: nn.Module) -> list:
+    """What two networks must share to be trained as one: modules, their settings, the shapes of what they hold."""
+    shapes = [(name, value.shape) for name, value in model.state_dict().items()]
+    plain = bool | int | float | str | tuple
+    return shapes + [
+        (name, type(module), {k: v for k, v in vars(module).items() if isinstance(v, plain) and k != "training"})
+        for name, module in model.named_modules()
+    ]
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module):
+    """The model in evaluation mode for a while; then every module is in the mode in which it was."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield model.eval()
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @torch.inference_mode()
@@ -156,13 +183,11 @@ def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch_size: int = 1024) -> 
     """Accuracy of `model` in evaluation mode on inputs `x` [N, ...] and labels `y` [N], in percent."""
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"{len(x)} inputs and {len(y)} labels: expected as many, and at least one")
-    was_training = model.training
-    model.eval()
-    correct = sum(
-        (model(xb).argmax(1) == yb).sum().item()
-        for xb, yb in zip(x.split(batch_size), y.split(batch_size), strict=True)
-    )
-    model.train(was_training)
+    with evaluating(model):
+        correct = sum(
+            (model(xb).argmax(1) == yb).sum().item()
+            for xb, yb in zip(x.split(batch_size), y.split(batch_size), strict=True)
+        )
     return 100 * correct / len(x)
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...inject import inject, injected
 from ...measure import corrupt
 from ...noise import check_alpha
+from ...train import evaluating
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The layers that have weights W^(ℓ), so that a node can stand before them."""
@@ -54,14 +55,14 @@ class NoiseNode(nn.Module):
             raise ValueError(f"unknown noise distribution {distribution!r}: choose from {', '.join(DRAWS)}")
         self.distribution = distribution
         self.weight = nn.Parameter(torch.zeros(shape))
-        self.register_buffer("sigma", torch.tensor(check_alpha(sigma)), persistent=False)
+        self.register_buffer("sigma", torch.tensor(check_alpha(sigma), dtype=torch.float64), persistent=False)
 
     def forward(self, h: Tensor) -> Tensor:
         if not self.training:
             return h
         one = h.flatten(1)[:, 0].detach()  # a number a sample
-        epsilon = self.sigma * DRAWS[self.distribution](one)
-        return h + epsilon.view(-1, *[1] * self.weight.ndim) * self.weight
+        epsilon = self.sigma.to(h.dtype) * DRAWS[self.distribution](one)
+        return h + epsilon.view(-1, *[1] * (h.ndim - 1)) * self.weight
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, σ_ε={self.sigma.item():g}, {self.distribution}"
@@ -89,29 +90,34 @@ def add_nodes(
     if not layers:
         raise ValueError("the model has no linear or convolutional layer to put a node at")
     shapes = _input_shapes(model, x[:1], layers)
-    names = [name for name in layers if name in shapes][: 1 if where == "in" else None]
+    names = list(shapes)[: 1 if where == "in" else None]
+    taken = [name for name in names if name in injected(model)]
+    if taken:
+        raise ValueError(f"module {taken[0]!r} has noise already: call remove(model) first")
     for name in names:
-        linear = isinstance(layers[name], nn.Linear)
-        node = NoiseNode(layers[name].out_features if linear else shapes[name], sigma, distribution)
-        nn.init.normal_(node.weight, std=1 / math.sqrt(math.prod(shapes[name]) + 1))
-        inject(model, node.to(x.device), [name], before=not linear)
+        layer = layers[name]
+        linear = isinstance(layer, nn.Linear)
+        node = NoiseNode(layer.out_features if linear else shapes[name], sigma, distribution)
+        inputs = layer.in_features if linear else math.prod(shapes[name])
+        nn.init.normal_(node.weight, std=1 / math.sqrt(inputs + 1))
+        inject(model, node.to(layer.weight), [name], before=not linear)
     return names
 
 
 @torch.no_grad()
 def _input_shapes(model: nn.Module, x: Tensor, layers: dict[str, nn.Module]) -> dict[str, torch.Size]:
     """The shape of one sample of each layer's input, by name, in the order in which the network uses them."""
-    shapes, was_training = {}, model.training
+    shapes = {}
     handles = [
         module.register_forward_pre_hook(lambda _, inputs, name=name: shapes.update({name: inputs[0].shape[1:]}))
         for name, module in layers.items()
     ]
     try:
-        model.eval()(x)
+        with evaluating(model):
+            model(x)
     finally:
         for handle in handles:
             handle.remove()
-        model.train(was_training)
     return shapes
 
 
@@ -128,13 +134,14 @@ def initialise(model: nn.Module) -> nn.Module:
 def standardise(train: Tensor, *others: Tensor) -> list[Tensor]:
     """`train` and `others` [N, C, ...], less the mean of `train` and over its deviation, by channel (section 3).
 
-    The paper divides "by the variance"; we take the deviation to be meant.
+    The paper divides "by the variance"; we take the deviation to be meant. A channel that does not vary becomes 0.
 
     >>> standardise(torch.tensor([[[1.0]], [[3.0]]]), torch.tensor([[[5.0]]]))[1]
     tensor([[[3.]]])
     """
     axes = [0, *range(2, train.ndim)]
     mean, deviation = train.mean(axes, keepdim=True), train.std(axes, correction=0, keepdim=True)
+    deviation = deviation.masked_fill(deviation == 0, torch.inf)
     return [(x - mean) / deviation for x in (train, *others)]
 
 
@@ -197,7 +204,6 @@ def expansion(
     if not nodes:
         raise ValueError("the model has no noise injection node: call add_nodes(model, x, sigma) first")
     weights = {f"{name}.injected_noise.weight": node.weight.detach() for name, node in nodes.items()}
-    was_training = {module: module.training for module in model.modules()}
 
     def noisy(t: Tensor) -> Tensor:
         with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
@@ -205,21 +211,19 @@ def expansion(
             scaled = {key: t * weight for key, weight in weights.items()}
             return loss(torch.func.functional_call(model, scaled, (x,)), y)
 
-    model.eval()
-    try:
+    with evaluating(model), torch.enable_grad():
         for node in nodes.values():
             node.train()
         t = torch.zeros((), dtype=x.dtype, device=x.device, requires_grad=True)
         derivative, terms = noisy(t), []
         clean = derivative.item()
         for k in range(1, order + 1):
-            (derivative,) = torch.autograd.grad(derivative, t, create_graph=True)
+            if derivative.requires_grad:
+                derivative = torch.autograd.grad(derivative, t, create_graph=True, materialize_grads=True)[0]
+            else:  # a constant: all that follow are zero
+                derivative = torch.zeros_like(t)
             terms.append(derivative.item() / math.factorial(k))
-        with torch.no_grad():
-            change = noisy(torch.ones_like(t)).item() - clean
-    finally:
-        for module, mode in was_training.items():
-            module.training = mode
+        change = noisy(torch.ones_like(t)).item() - clean
     return terms, change
 
 
@@ -231,18 +235,24 @@ def local_derivatives(
     Derivatives of each sample's own loss in the output z of the module named `layer` (of N numbers a sample), for the
     model in evaluation mode. ``loss(output, y, reduction="sum")`` must add the samples' losses up.
     """
-    kept, was_training = {}, model.training
-    handle = model.get_submodule(layer).register_forward_hook(lambda *io: kept.update(z=io[2]))
-    try:
-        with torch.enable_grad():
-            value = loss(model.eval()(x.detach().requires_grad_()), y, reduction="sum")
-    finally:
-        handle.remove()
-        model.train(was_training)
-    z = kept["z"]
-    (gradient,) = torch.autograd.grad(value, z, create_graph=True)
-    flat = gradient.flatten(1)
-    rows = [torch.autograd.grad(part.sum(), z, retain_graph=True)[0].flatten(1) for part in flat.unbind(1)]
+    if layer not in dict(model.named_modules()):
+        raise ValueError(f"no module named {layer!r}; the model has {', '.join(dict(model.named_modules()))}")
+    kept = {}
+
+    def keep(module, inputs, output):
+        kept.update(z=output)
+        return output.clone()  # so that an activation that works in place leaves z alone
+
+    handle = model.get_submodule(layer).register_forward_hook(keep)
+    with evaluating(model), torch.enable_grad():
+        try:
+            value = loss(model(x.detach().requires_grad_()), y, reduction="sum")
+        finally:
+            handle.remove()
+        z = kept["z"]
+        (gradient,) = torch.autograd.grad(value, z, create_graph=True)
+        flat = gradient.flatten(1)
+        rows = [torch.autograd.grad(part.sum(), z, retain_graph=True)[0].flatten(1) for part in flat.unbind(1)]
     return flat.detach(), torch.stack(rows, 1)
 
 
@@ -259,16 +269,16 @@ def input_curvature(
     Times σ_δ²/2 it is R_2 of inputs corrupted with deviation σ_δ. Hutchinson's estimator with `probes` draws of signs
     (see `hessian_trace`); the model in evaluation mode; `loss` averages over the batch.
     """
-    was_training = model.training
+    if probes < 1:
+        raise ValueError(f"probes = {probes}: expected at least 1")
     generator = torch.Generator(x.device).manual_seed(seed)
     inputs = x.detach().requires_grad_()
     total = 0.0
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(loss(model.eval()(inputs), y), inputs, create_graph=True)
+    with evaluating(model), torch.enable_grad():
+        (gradient,) = torch.autograd.grad(loss(model(inputs), y), inputs, create_graph=True)
         for _ in range(probes):
             v = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1
             total += (torch.autograd.grad(gradient, inputs, v, retain_graph=True)[0] * v).sum().item()
-    model.train(was_training)
     return total / probes
 
 
@@ -326,13 +336,18 @@ def flow(w0, w1, w_ni, *, sigma: float, times, sigma_x: float = 1.0, target: flo
     from scipy.integrate import solve_ivp
 
     start = np.concatenate([np.asarray(w, dtype=float) for w in (w0, w1, w_ni)])
+    times = np.asarray(times, dtype=float)
 
     def derivative(_, state):
         a, b, n = state.reshape(3, -1)
         by_signal, by_noise = (b @ a - target) * sigma_x**2, (b @ n) * sigma**2
         return -np.concatenate([by_signal * b, by_signal * a + by_noise * n, by_noise * b])
 
-    path = solve_ivp(derivative, (0, max(times)), start, "LSODA", times, rtol=1e-8, atol=1e-12).y
+    end = max(times.max(), 1e-12)  # of the integration; the solver wants a span
+    solution = solve_ivp(derivative, (0, end), start, "LSODA", times, rtol=1e-8, atol=1e-12)
+    if not solution.success:
+        raise RuntimeError(f"the flow could not be integrated to t = {end}: {solution.message}")
+    path = solution.y
     a, b, n = path.reshape(3, -1, path.shape[1])
     signal, noise = (b * a).sum(0) - target, (b * n).sum(0)
     return {
@@ -350,7 +365,8 @@ RISE, FALL, CHANCE = 1.1, 0.5, 1.5
 def phase(norms, losses, accuracy: float | None = None, chance: float | None = None) -> str:
     """The phase of a training run (section 2.2), from its trajectories alone: the norm of W_NI and the noisy loss.
 
-    `norms` and `losses` are [T], from before the first step to the end. By the first rule that applies:
+    `norms` and `losses` are [T], each from before the first step to the end, and need not have the same T. By the first
+    rule that applies:
 
     - divergent: something is not finite, or the loss ends above `RISE` times its start, or the training
       `accuracy`, if given, ends under `CHANCE` times that of a guess (`chance`);
@@ -364,9 +380,11 @@ def phase(norms, losses, accuracy: float | None = None, chance: float | None = N
     norms, losses = np.asarray(norms, dtype=float), np.asarray(losses, dtype=float)
     if norms.ndim != 1 or len(norms) == 0 or losses.ndim != 1 or len(losses) == 0:
         raise ValueError(f"norms {norms.shape} and losses {losses.shape}: expected one run, each [T] with T ≥ 1")
+    if (accuracy is None) != (chance is None):
+        raise ValueError(f"accuracy = {accuracy}, chance = {chance}: give both or neither")
     if not (np.isfinite(norms).all() and np.isfinite(losses).all()) or losses[-1] > RISE * losses[0]:
         return "divergent"
-    if accuracy is not None and accuracy < CHANCE * chance:
+    if accuracy is not None and not accuracy >= CHANCE * chance:
         return "divergent"
     if losses.max() > RISE * losses[0]:
         return "catapult"
@@ -398,11 +416,9 @@ def first_growth(w1, w_ni, eta: float) -> float:
     total, c2 = (w1**2).sum() + (w_ni**2).sum(), (w1 * w_ni).sum() ** 2
     if total == 0:
         return math.inf
-    inside = (
-        total**2 - 8 * c2
-    )  # where it is negative, the factor never falls below -1, and exceeds 1 from total / c2 on
-    s = total / c2 if inside < 0 else 4 / (total + math.sqrt(inside))
-    return float(round(s / eta, 10)) if math.isfinite(s) else math.inf
+    inside = total**2 - 8 * c2
+    # a negative one: the factor never falls below -1, and exceeds 1 from s = total / c² on
+    return float((total / c2 if inside < 0 else 4 / (total + math.sqrt(inside))) / eta)
 
 
 # ---- MNIST to USPS, section 3.2.2 ----
@@ -414,6 +430,8 @@ def digit_frame(images: Tensor, box: int = 20, size: int = 28) -> Tensor:
     The bounding box of what is not black is scaled, its aspect kept, until its longer side is `box` pixels, and
     placed so that the centre of mass is in the middle of `size` x `size` pixels (to the pixel, within the image).
     """
+    if not 1 <= box <= size:
+        raise ValueError(f"box = {box}, size = {size}: expected a box of 1 to {size} pixels")
     framed = images.new_zeros(len(images), 1, size, size)
     for image, out in zip(images[:, 0], framed[:, 0], strict=True):
         rows, columns = (image > 0).any(1).nonzero(), (image > 0).any(0).nonzero()
@@ -422,7 +440,8 @@ def digit_frame(images: Tensor, box: int = 20, size: int = 28) -> Tensor:
         crop = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         scale = box / max(crop.shape)
         shape = [max(1, round(side * scale)) for side in crop.shape]
-        crop = nn.functional.interpolate(crop[None, None], shape, mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
+        # a single column lies down for it: torch's antialiased resizing would repeat its first pixel
+        crop = _resized(crop.T, shape[::-1]).T if crop.shape[1] == 1 else _resized(crop, shape)
         corner = []
         for axis, side in enumerate(shape):
             mass = crop.sum(1 - axis)
@@ -430,3 +449,7 @@ def digit_frame(images: Tensor, box: int = 20, size: int = 28) -> Tensor:
             corner.append(min(max(round((size - 1) / 2 - centre.item()), 0), size - side))
         out[corner[0] : corner[0] + shape[0], corner[1] : corner[1] + shape[1]] = crop
     return framed
+
+
+def _resized(image: Tensor, shape: list[int]) -> Tensor:
+    return nn.functional.interpolate(image[None, None], shape, mode="bilinear", antialias=True)[0, 0].clamp(0, 1)
