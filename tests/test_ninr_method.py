@@ -1169,6 +1169,7 @@ def test_flow_at_the_start_alone():
         ([1, 0.4, 0.2], [2, 1, 0.5], {"accuracy": 0.16, "chance": 0.1}, "decay"),
         ([1, 0.4, 0.2], [2, 1, 0.5], {"accuracy": 0.0, "chance": 0.1}, "divergent"),
         ([1, 0.4, 0.2], [2, 1, 0.5], {"accuracy": 3.0, "chance": 2.0}, "decay"),  # exactly 1.5 times
+        ([1, 0.4, 0.2], [2, 50, 3], {"accuracy": 91.0, "chance": 10.0}, "catapult"),  # loud still, but it has learned
         ([1], [2], {}, "decoupled"),
         ([0, 0, 0], [2, 1, 0.5], {}, "decoupled"),
         ([1, 0.2], [5, 4, 3, 2, 1], {}, "decay"),

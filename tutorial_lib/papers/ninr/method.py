@@ -368,9 +368,9 @@ def phase(norms, losses, accuracy: float | None = None, chance: float | None = N
     `norms` and `losses` are [T], each from before the first step to the end, and need not have the same T. By the first
     rule that applies:
 
-    - divergent: something is not finite, or the loss ends above `RISE` times its start, or the training
-      `accuracy`, if given, ends under `CHANCE` times that of a guess (`chance`);
-    - catapult: the loss exceeds `RISE` times its start on the way, and recovers;
+    - divergent: something is not finite, or nothing was learned: the training `accuracy` ends under `CHANCE` times
+      that of a guess (`chance`), or, where no accuracy is given, the loss ends above `RISE` times its start;
+    - catapult: the loss exceeds `RISE` times its start on the way, and the network recovers (is not divergent);
     - decay: |W_NI| ends under `FALL` times its start;
     - decoupled: none of these.
 
@@ -382,9 +382,8 @@ def phase(norms, losses, accuracy: float | None = None, chance: float | None = N
         raise ValueError(f"norms {norms.shape} and losses {losses.shape}: expected one run, each [T] with T ≥ 1")
     if (accuracy is None) != (chance is None):
         raise ValueError(f"accuracy = {accuracy}, chance = {chance}: give both or neither")
-    if not (np.isfinite(norms).all() and np.isfinite(losses).all()) or losses[-1] > RISE * losses[0]:
-        return "divergent"
-    if accuracy is not None and not accuracy >= CHANCE * chance:
+    learned = losses[-1] <= RISE * losses[0] if accuracy is None else accuracy >= CHANCE * chance
+    if not (np.isfinite(norms).all() and np.isfinite(losses).all() and learned):
         return "divergent"
     if losses.max() > RISE * losses[0]:
         return "catapult"
