@@ -458,20 +458,25 @@ def _grid(table: pd.DataFrame, dataset: str, by: str, values, xlabel: str, names
     for axis, (network, value) in zip(axes, [(n, v) for n in networks for v in values], strict=True):
         part = pick(table, network=network, **{by: value})
         curves(axis, part, STYLES, "label", xlabel=xlabel, title=f"{NETWORKS[network]}{names[value]}", **_ACCURACY)
-    axes[0].legend(fontsize=6.5, loc="lower left")
+    _legend(figure, axes[0])
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
     return figure
+
+
+def _legend(figure, axis) -> None:
+    """One legend for all panels, below them."""
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
 
 
 def draw_robustness(table: pd.DataFrame, dataset: str):
     """Figs. 2 and 9: accuracy over the corruption of the test images, by kind of training; a panel a network."""
     table = labelled(pick(table, measure="accuracy"))
     networks = [n for n in NETWORKS if n in set(table["network"])]
-    figure, axes = panels(len(networks), columns=len(networks), height=3.6)
+    figure, axes = panels(len(networks), columns=len(networks), height=4)
     for axis, network in zip(axes, networks, strict=True):
         title = f"{NETWORKS[network]}: {dataset}, {seeds_of(table)}"
         curves(axis, pick(table, network=network), STYLES, "label", xlabel=_NOISE_AXIS, title=title, **_ACCURACY)
-    axes[0].legend(fontsize=7, loc="lower left")
+    _legend(figure, axes[0])
     return figure
 
 
@@ -515,7 +520,8 @@ def draw_dynamics(table: pd.DataFrame, dataset: str):
             axis.set(xlabel="step + 1", ylabel=ylabel, xscale="log", xlim=(1, steps + 1))
             if ylabel.startswith("norm"):
                 axis.set_title(f"η σ_ε²/d = {strength:g}\npaper: {theirs}; ours: {ours}", fontsize=9)
-            axis.set_yscale("linear" if ylabel.startswith("acc") else "log")
+            low, high = axis.dataLim.intervaly
+            axis.set_yscale("linear" if ylabel.startswith("acc") or high < 10 * low else "log")
             if column == 0:
                 axis.legend(fontsize=7)
     figure.suptitle(f"{dataset}, {seeds_of(table)}")
