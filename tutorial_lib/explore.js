@@ -25,7 +25,7 @@
     if (parent) parent.appendChild(node);
     return node;
   }
-  const short = (v) => (v !== 0 && (Math.abs(v) >= 1e6 || Math.abs(v) < 1e-3) ? v.toExponential(1).replace(".0e", "e").replace("e+", "e") : String(Number(v.toPrecision(5))));
+  const short = (v) => (v !== 0 && (Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3) ? v.toExponential(1).replace(".0e", "e").replace("e+", "e") : String(Number(v.toPrecision(5))));
   const show = (v) => (typeof v === "number" ? short(v) : v);
   const fixed = (v) => (v === null || v === undefined ? "–" : v.toFixed(spec.digits));
   const distinct = (name, rows) => {
@@ -208,10 +208,10 @@
     const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.y] }];
     const beside = panels.length > 1 && width > 600;
     const wrapper = make("div", { class: beside ? "tl-panels" : "" });
-    const told = panels.map((panel) => {
+    const told = panels.map((panel, k) => {
       const own = (i) => panel.name === undefined || column.panel[i] === panel.name;
-      const size = beside ? (width - 12) / 2 : width;
-      if (panel.map) return map(found.map, panel, beside && panels.length % 2 ? width : size, state, wrapper, choose);
+      const size = beside && k + 1 < panels.length + (panels.length + 1) % 2 ? (width - 12) / 2 : width; // an odd one has a row
+      if (panel.map) return map(found.map, panel, size, state, wrapper, choose);
       return chart(rows.filter(own), panel, panel.name === undefined || compute ? null : everything.filter(own), size, state, wrapper);
     });
     const text = notes || told.join(" ");

@@ -65,7 +65,7 @@ def toy() -> Explorer:
     )  # fmt: skip
 
 
-_SHOWN = [NONE, L2, "CDT (0.4)", DROPOUT, "NINR"]  # the order gives each its colour in the page
+_SHOWN = ["NINR", NONE, L2, "CDT (0.4)", DROPOUT]  # the order gives each its colour in the page
 _PLACES = {IN: "input (in-NINR)", FULL: "every layer (full-NINR)"}
 
 
@@ -101,7 +101,7 @@ def corruption() -> Explorer:
             {"column": "place", "label": "Noise injection nodes at"},
             {"column": "sigma", "label": "σ_ε (as stated for 28x28 pixels)"},
         ],
-        start={"dataset": first["dataset"], "network": "FC", "place": _PLACES[IN], "sigma": 51.8},
+        start={"dataset": first["dataset"], "network": "CNN", "place": _PLACES[IN], "sigma": 87.5},
         x="x",
         value="value",
         error="sem",
@@ -161,7 +161,7 @@ def dynamics() -> Explorer:
     table = pd.concat(parts, ignore_index=True)
     table["panel"] = [_MEASURES[m][0] for m in table["measure"]]
     table["of"] = [_MEASURES[m][1] for m in table["measure"]]
-    table = table[table["value"] < 1e9].assign(x=table["x"] + 1)
+    table = table[table["value"] < 1e4].assign(x=table["x"] + 1)  # where a run diverges, its lines leave the panel
     order = list(dict.fromkeys(name for _, name in _MEASURES.values()))
     table = pd.concat([table[table["of"] == name] for name in order], ignore_index=True)
     table["value"] = [float(f"{v:.3g}") for v in table["value"]]
@@ -179,8 +179,8 @@ def dynamics() -> Explorer:
         value="value",
         series="of",
         panels=[
-            {"name": "norms", "x": "step + 1", "y": "norm", "log": True},
-            {"name": "loss", "x": "step + 1", "y": "loss (nats)", "log": True},
+            {"name": "norms", "x": "step + 1", "y": "norm (up to 10⁴)", "log": True},
+            {"name": "loss", "x": "step + 1", "y": "loss (nats, up to 10⁴)", "log": True},
             {"name": "accuracy", "x": "step + 1", "y": "accuracy without noise (%)"},
         ],
         names={"panel": "panel", "dataset": "data set", "strength": "η σ_ε² / d_in", "of": "of", "x": "step + 1",
