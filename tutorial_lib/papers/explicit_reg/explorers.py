@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ...draw import mean_and_sem, pick
+from ...draw import in_order, mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
 from ...sweep import read_table, shipped
 from .experiments import (
@@ -33,7 +33,7 @@ def spectra() -> Explorer:
     means = mean_and_sem(raw, ["measure", "kind", "variance", "step", "x"])
     target = means[means["step"] == 0].assign(kind="target", variance=None, step=None)
     means = pick(means, step=steps)
-    means = pd.concat([means[means["kind"] == kind] for kind in _KINDS] + [target], ignore_index=True)
+    means = pd.concat([in_order(means, "kind", _KINDS), target], ignore_index=True)
     means.loc[means["kind"] == BASELINE, "variance"] = None
     high = pick(means, measure="amplitude", x=[30, 35, 40, 45, 50])
     notes = {}
@@ -135,7 +135,7 @@ def robustness() -> Explorer:
             )
     ideal = pd.DataFrame({"panel": "reliability", "kind": "calibrated", "x": [0.0, 100.0], "value": [0.0, 100.0]})
     table = pd.concat(parts, ignore_index=True)
-    table = pd.concat([*(table[table["kind"] == kind] for kind in _KINDS), ideal], ignore_index=True)
+    table = pd.concat([in_order(table, "kind", _KINDS), ideal], ignore_index=True)
     first = shipped(f"{SLUG}/fig-3")[0]
     return explorer(
         "lines",

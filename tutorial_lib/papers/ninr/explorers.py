@@ -5,7 +5,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from ...draw import mean_and_sem, pick
+from ...draw import in_order, mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
 from ...sweep import read_table, shipped
 from . import method
@@ -87,7 +87,7 @@ def corruption() -> Explorer:
     table["sigma"] = table["sigma"].where(noisy, None)
     table["training"] = table["kind"].mask(noisy, "NINR").replace({CDT: "CDT (0.4)"})
     table["network"] = table["network"].map(NETWORKS)
-    table = pd.concat([table[table["training"] == name] for name in _SHOWN], ignore_index=True)
+    table = in_order(table, "training", _SHOWN)
     first = shipped(f"{SLUG}/fig-2")[-1]
     return explorer(
         "lines",
@@ -162,8 +162,7 @@ def dynamics() -> Explorer:
     table["panel"] = [_MEASURES[m][0] for m in table["measure"]]
     table["of"] = [_MEASURES[m][1] for m in table["measure"]]
     table = table[table["value"] < 1e4].assign(x=table["x"] + 1)  # where a run diverges, its lines leave the panel
-    order = list(dict.fromkeys(name for _, name in _MEASURES.values()))
-    table = pd.concat([table[table["of"] == name] for name in order], ignore_index=True)
+    table = in_order(table, "of", list(dict.fromkeys(name for _, name in _MEASURES.values())))
     table["value"] = [float(f"{v:.3g}") for v in table["value"]]
     first = shipped(f"{SLUG}/fig-3")[-1]
     return explorer(
