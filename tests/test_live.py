@@ -55,7 +55,30 @@ def test_the_panel_of_explicit_regularisation_trains_and_keeps_its_networks(monk
     assert trained[1:] == [("baseline", 0.2)] and not controls["Train"].disabled
 
 
-@pytest.mark.parametrize("wing", ["activation_noise", "explicit_reg"])
+def test_the_panel_of_noise_injection_nodes_trains_and_keeps_its_networks(monkeypatch):
+    from tutorial_lib.papers.ninr import experiments, explorers
+
+    equipped, equip = [], experiments.equip
+
+    def counting(model, x, *arguments):
+        equipped.append(arguments)
+        return equip(model, x, *arguments)
+
+    monkeypatch.setattr(experiments, "equip", counting)
+    controls, message = parts(explorers.live())
+    assert {"training", "σ_ε", "distribution", "epochs"} <= set(controls)
+    controls["epochs"].value, controls["σ_ε"].value, controls["distribution"].value = 1, 20.0, "uniform"
+    controls["Train"].click()
+    controls["Train"].click()  # the same again: nothing to train
+    assert equipped == [("in-NINR", 20.0, "uniform")] and "in-NINR, σ_ε = 20, uniform: loss" in message.value
+    start, end = (float(v) for v in message.value.split("|W_NI| ")[1].split(",")[0].split(" to "))
+    assert 0 < end < start
+    controls["training"].value = "CDT"
+    controls["Train"].click()
+    assert equipped[1:] == [("CDT", 0.4, "uniform")] and not controls["Train"].disabled
+
+
+@pytest.mark.parametrize("wing", ["activation_noise", "explicit_reg", "ninr"])
 def test_the_panel_says_which_extra_it_needs(monkeypatch, wing):
     import importlib
     import sys
