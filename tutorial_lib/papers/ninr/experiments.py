@@ -101,11 +101,6 @@ def hidden_layers(model: nn.Sequential) -> list[str]:
     return [*pools, dense[-1]] if pools else dense
 
 
-def conv_decay(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """App. D's weight decay of the convolutions, as a penalty for `fit`."""
-    return CONV_DECAY / 2 * sum(m.weight.square().sum() for m in model.modules() if isinstance(m, nn.Conv2d))
-
-
 def training_cell(
     config: dict, network: str, kind: str, sigma: float, distribution: str, optimizer: str, seed: int
 ) -> list[dict]:
@@ -123,11 +118,13 @@ def training_cell(
     torch.manual_seed(seed)
     model = build(network, x_train, classes, config)
     penalty = equip(model, x_train, kind, used, distribution)
+    if network == "vgg":  # App. D's own weight decay
+        penalty = method.l2(CONV_DECAY, (nn.Conv2d,))
     norms, losses, loss = _followed(model)
     chosen, rates = OPTIMISERS[optimizer]
     history = fit(
         model, x_train, y_train, epochs=config["epochs"][network], batch_size=config["batch_size"], loss=loss,
-        optimizer=chosen, lr=rates[network], penalty=conv_decay if network == "vgg" else penalty, seed=seed,
+        optimizer=chosen, lr=rates[network], penalty=penalty, seed=seed,
         stop_at=config["stop_at"], callback=lambda *_: norms.append(node_norm(model)), progress=False,
     )  # fmt: skip
     fitted = evaluate(model, x_train, y_train)

@@ -171,14 +171,15 @@ class InputCorruption(nn.Module):
         return torch.add(_shrunk(x, self.sigma), torch.randn_like(x), alpha=self.sigma) if self.training else x
 
 
-def l2(coefficient: float) -> Callable[[nn.Module, Tensor], Tensor]:
+def l2(coefficient: float, layers: tuple = WEIGHTED) -> Callable[[nn.Module, Tensor], Tensor]:
     """L_2 regularisation (weight decay) as a penalty for `fit`: ½ λ Σ_ℓ ||W^(ℓ)||², λ = `coefficient`.
 
-    It takes the weights of linear and convolutional layers, not biases, batch normalisation or W_NI.
+    It takes the weights of linear and convolutional layers (or of the types in `layers`), not biases, batch
+    normalisation or W_NI.
     """
 
     def penalty(model: nn.Module, x: Tensor) -> Tensor:
-        return coefficient / 2 * sum(m.weight.square().sum() for m in model.modules() if isinstance(m, WEIGHTED))
+        return coefficient / 2 * sum(m.weight.square().sum() for m in model.modules() if isinstance(m, layers))
 
     return penalty
 
