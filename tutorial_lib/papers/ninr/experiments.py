@@ -502,7 +502,8 @@ def draw_dynamics(table: pd.DataFrame, dataset: str):
         ("loss (nats)", {"noisy loss": (7, ":"), "training loss": (6, "-"), "test loss": (3, "--")}),
         ("accuracy (%)", {"training accuracy": (6, "-"), "test accuracy": (3, "--")}),
     ]
-    figure, axes = panels(12, columns=4, height=2.5)
+    figure, axes = panels(12, columns=4)
+    figure.set_size_inches(10.5, 7.5)
     steps = table["x"].max()
     for column, (strength, theirs) in enumerate(PAPER_STRENGTHS.items()):
         part = pick(table, strength=strength)
@@ -555,7 +556,7 @@ def draw_toy(table: pd.DataFrame, dataset: str):
 
 
 def _two_sd(table: pd.DataFrame, measure: str, item: str) -> pd.DataFrame:
-    """Mean ± two standard deviations over seeds, ours above the paper's: a row a network, a column a kind."""
+    """Mean ± two standard deviations over seeds, ours beside the paper's: a row a kind of training."""
     ours = labelled(pick(table, measure=measure)).groupby(["network", "label"])["value"].agg(["mean", "std"])
     paper = pick(reported.tables(), item=item)
     paper = paper.assign(label=_reported_labels(paper)).set_index(["network", "label"])
@@ -564,8 +565,10 @@ def _two_sd(table: pd.DataFrame, measure: str, item: str) -> pd.DataFrame:
         for of, found in (("ours", ours.assign(std=2 * ours["std"])), ("paper", paper[["value", "two_sd"]]))
         for (network, name), mean, two in found.itertuples()
     ]
-    wide = pd.DataFrame(cells).pivot(index=["network", "of"], columns="label", values="cell")
-    return wide[[name for name in STYLES if name in wide]].fillna("").rename_axis(columns=None)
+    wide = (
+        pd.DataFrame(cells).pivot(index="label", columns=["network", "of"], values="cell").fillna("").sort_index(axis=1)
+    )
+    return wide.loc[[name for name in STYLES if name in wide.index]].rename_axis(index=None, columns=[None, None])
 
 
 def _reported_labels(paper: pd.DataFrame) -> list[str]:
