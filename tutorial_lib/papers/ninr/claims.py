@@ -326,12 +326,14 @@ CLAIMS = [
         "toy-model", "factors of two left",
     ),
     _claim(
-        "critical-noise-with-data", "Section 2.2", "It is so when the univariate network learns from data as well",
+        "critical-noise-with-data", "Section 2.2",
+        f"With data to learn, univariate: the critical σ_ε² is 2d/η, within a factor {FACTOR:g}",
         "for the linear network discussed in App. B we find σ_cat ~ 2d/η", critical(model=EQUAL, data=True),
         "toy-model", "factors of two left",
     ),
     _claim(
-        "critical-noise-wide", "Section 2.2", "It is so in a linear network of hidden width d, with and without data",
+        "critical-noise-wide", "Section 2.2",
+        f"In a linear network of hidden width d: the critical σ_ε² is 2d/η, within a factor {FACTOR:g}",
         "where d is the dimension of the NIN layer", critical(model=WIDE), "toy-model", "factors of two left",
     ),
     _claim(
