@@ -88,8 +88,9 @@ def fit_many(
 ) -> list[list[float]]:
     """Train K `models` of one architecture together, in place, on the same data; return each one's losses by epoch.
 
-    Their parameters are stacked and every step is one vectorised pass (`torch.func.vmap`): many small networks train
-    in little more time than one. Arguments are `fit`'s; the optimiser must treat every number alone, as SGD, RMSprop
+    Their parameters are stacked and every step is one vectorised pass (`torch.func.vmap`). The gain is in small steps:
+    48 networks of 64 units trained about five times as fast as one after another on two cores, networks of 1024 units
+    no faster. Arguments are `fit`'s; the optimiser must treat every number alone, as SGD, RMSprop
     and Adam do. With one number as `seeds` all meet the same batches and the same noise, and each ends where `fit` with
     that seed would have taken it, up to rounding. With a list, each has batches and noise of its own (those of `fit`,
     where a network draws no noise). Numbers by which the networks differ must be parameters or buffers.
