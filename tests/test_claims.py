@@ -193,3 +193,12 @@ def test_welch_interval_against_scipy():
 
 def test_balanced_pairs_are_pairs_of_the_tables():
     assert set(BALANCED) <= set(TABLE_PAIRS)
+
+
+def test_a_table_without_the_pairs_of_a_claim_measures_nothing():
+    """A reader's run at a small budget lacks some α: no verdict, and no crash of the whole scoreboard."""
+    point = {"distribution": "gaussian", "alpha_train": 0.3, "alpha_inference": 0.3}
+    table = pd.DataFrame([{**point, "n": n, "seed": s, "accuracy": 50.0 + s} for n in (1, 10) for s in (0, 1)])
+    for claim in CLAIMS:
+        if claim.experiment:
+            assert judge(claim.rule(table))["verdict"] == "not measured", claim.id

@@ -24,7 +24,8 @@ def difference(pairs):
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         a = _accuracy(table)
-        return margins({f"{better} over {worse}": a[better] - a[worse] for better, worse in pairs})
+        there = [(better, worse) for better, worse in pairs if better in a and worse in a]
+        return margins({f"{better} over {worse}": a[better] - a[worse] for better, worse in there})
 
     return rule
 
@@ -33,7 +34,7 @@ def growth(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy at n = 100 (or the largest n below) less that at n = 1, for the balanced pairs."""
     last = table.loc[table["n"] <= 100, "n"].max()
     first, end = _accuracy(table, 1), _accuracy(table, last)
-    return margins({str(pair): end[pair] - first[pair] for pair in BALANCED})
+    return margins({str(pair): end[pair] - first[pair] for pair in BALANCED if pair in end and pair in first})
 
 
 def logarithmic(table: pd.DataFrame) -> pd.DataFrame:
@@ -50,12 +51,14 @@ def logarithmic(table: pd.DataFrame) -> pd.DataFrame:
             n, accuracy = line["n"].to_numpy(float), line["accuracy"].to_numpy()
             margin = r_squared(np.log(n), accuracy) - r_squared(n, accuracy)
             found.append({"setting": f"({train}, {test})", "seed": seed, "margin": margin})
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, columns=["setting", "seed", "margin"])
 
 
 def relative_gain(table: pd.DataFrame) -> pd.DataFrame:
     """The gain of (0.9, 0.9) over no noise in percent of the latter, less the 200 percent that the paper names."""
     a = _accuracy(table)
+    if (0.9, 0.9) not in a or NOISE_FREE not in a:
+        return margins({})
     return margins({"(0.9, 0.9)": 100 * (a[(0.9, 0.9)] / a[NOISE_FREE] - 1) - 200})
 
 

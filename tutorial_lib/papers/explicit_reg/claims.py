@@ -83,7 +83,7 @@ def difference(measure: str, pairs: list[tuple[str, str]], *keys: str, relative:
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         found = {}
         for name, means in by_seed(pick(table, measure=measure, **values), "kind", keys).items():
-            for one, other in pairs:
+            for one, other in (pair for pair in pairs if {*pair} <= set(means)):
                 gap = means[one] - means[other]
                 found[f"{one} - {other}, {name}"] = 100 * gap / means[one] if relative else gap
         return margins(found)
