@@ -90,7 +90,10 @@ def by_found_phase(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def smaller_curvature(table: pd.DataFrame) -> pd.DataFrame:
-    """By how many percent Tr ∇²L in the input lies below that of the unregularised network, on test images."""
+    """By how many percent Tr ∇²L in the input lies below that of the unregularised network, on test images.
+
+    A kind of training of which a run diverged has no such number, and is left out.
+    """
     found = {}
     for network, means in _means(table, "input curvature").items():
         for label in [*NINR, "CDT (0.4)"]:
