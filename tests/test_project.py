@@ -77,7 +77,8 @@ def test_some_notebook_cells_are_checked():
 
 
 LAYERS = [
-    "noise", "data", "inject", "models", "train", "measure", "draw", "sweep", "claims", "explore", "papers", "__main__",
+    "errors", "noise", "data", "inject", "models", "train", "measure", "draw", "sweep", "claims", "explore", "papers",
+    "__main__",
 ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import InputError
+
 TORCHVISION = {
     "mnist": "MNIST",
     "fashion-mnist": "FashionMNIST",
@@ -29,7 +31,7 @@ BOSTON = (
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """Data that are missing, broken or of the wrong shape; the message says what to do."""
 
 
