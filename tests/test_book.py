@@ -334,8 +334,8 @@ def axis_labels(panel) -> list[str]:
 
 
 def test_theorem_1_shows_the_measured_ratios(browser):
-    from tutorial_lib.draw import mean_and_sem
-    from tutorial_lib.papers.explicit_reg.experiments import pick, ratios
+    from tutorial_lib.draw import mean_and_sem, pick
+    from tutorial_lib.papers.explicit_reg.figures import ratios
     from tutorial_lib.sweep import read_table
 
     table = pick(ratios(read_table("explicit-reg/theorem-1", "digits", "desk")), where="average over data", epochs=2)
@@ -384,8 +384,7 @@ def test_the_spectrum_follows_the_time_slider_and_its_axes_stand_still(browser):
 
 
 def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser):
-    from tutorial_lib.draw import mean_and_sem
-    from tutorial_lib.papers.explicit_reg.experiments import pick
+    from tutorial_lib.draw import mean_and_sem, pick
     from tutorial_lib.sweep import read_table
 
     with Page(browser, "book/explicit-reg", viewport={"width": 1400, "height": 900}) as opened:

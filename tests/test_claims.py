@@ -12,7 +12,8 @@ from tutorial_lib.claims import judge, scoreboard
 from tutorial_lib.papers import claims, experiments
 from tutorial_lib.papers.activation_noise import reported
 from tutorial_lib.papers.activation_noise.claims import BALANCED, CLAIMS
-from tutorial_lib.papers.activation_noise.experiments import TABLE_PAIRS, counts
+from tutorial_lib.papers.activation_noise.figures import TABLE_PAIRS
+from tutorial_lib.papers.activation_noise.sweeps import counts
 
 MEASURED = [claim for claim in CLAIMS if claim.experiment]
 FIELDS = ("id", "paper", "item", "claim", "reported", "reported_text", "reported_error", "measured", "interval",

@@ -14,7 +14,7 @@ import pytest
 
 from tutorial_lib.__main__ import main
 from tutorial_lib.papers import experiments
-from tutorial_lib.papers.activation_noise import experiments as wing
+from tutorial_lib.papers.activation_noise import sweeps as wing
 
 
 def test_list_json_names_every_experiment(capsys):
@@ -51,7 +51,9 @@ def test_shipped_tables_meet_their_promise():
 
 def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
     """Every figure, three seeds; baselines that fitted their data, so that there is something to regularise."""
-    from tutorial_lib.papers.explicit_reg.experiments import BASELINE, EXPERIMENTS, TRAINING, pick
+    from tutorial_lib.draw import pick
+    from tutorial_lib.papers.explicit_reg.figures import EXPERIMENTS
+    from tutorial_lib.papers.explicit_reg.sweeps import BASELINE, TRAINING
     from tutorial_lib.sweep import RESULTS, provenance, read_table
 
     for experiment in EXPERIMENTS:
@@ -74,7 +76,8 @@ def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
 def test_shipped_tables_of_noise_injection_nodes_meet_their_promise():
     """Every item on its data, three seeds; without regularisation the networks have learned their task."""
     from tutorial_lib.draw import pick
-    from tutorial_lib.papers.ninr.experiments import EXPERIMENTS, NETWORKS, NONE, PAPER_STRENGTHS, TRAINING, label
+    from tutorial_lib.papers.ninr.figures import EXPERIMENTS, NETWORKS, label
+    from tutorial_lib.papers.ninr.sweeps import NONE, PAPER_STRENGTHS, TRAINING
     from tutorial_lib.sweep import RESULTS, provenance, read_table
 
     for experiment in EXPERIMENTS:
@@ -238,7 +241,7 @@ def test_the_training_cell_is_what_the_method_says():
 
     from tutorial_lib import load_data, mlp
     from tutorial_lib.measure import grams, hessian_trace
-    from tutorial_lib.papers.explicit_reg import experiments as er
+    from tutorial_lib.papers.explicit_reg import sweeps as er
 
     config = {**er.TRAINING.config("smoke"), "folder": "", "device": "cpu"}
     rows = er.training_cell(config, "mlp", "elu", "noise", "+", 0.1, seed=1)

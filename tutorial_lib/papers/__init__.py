@@ -1,4 +1,4 @@
-"""One wing a paper: a package here with `experiments.EXPERIMENTS` and `claims.CLAIMS`; it is found by itself."""
+"""One wing a paper: a package here with `figures.EXPERIMENTS` and `claims.CLAIMS`; it is found by itself."""
 
 import importlib
 import pkgutil
@@ -18,7 +18,7 @@ def wings() -> list[str]:
 
 def experiments() -> dict[str, Experiment]:
     """Every registered experiment, by name."""
-    modules = [importlib.import_module(f"{__name__}.{wing}.experiments") for wing in wings()]
+    modules = [importlib.import_module(f"{__name__}.{wing}.figures") for wing in wings()]
     return {experiment.name: experiment for module in modules for experiment in module.EXPERIMENTS}
 
 

@@ -7,7 +7,8 @@ from ...explore import Explorer, explorer, live_panel
 from ...noise import DISTRIBUTIONS
 from ...sweep import read_table, shipped
 from . import reported
-from .experiments import SLUG, draw_alphas, draw_densities, draw_samples, of_table_pairs
+from .figures import draw_alphas, draw_densities, draw_samples, of_table_pairs
+from .sweeps import SLUG
 
 _KEYS = ["source", "dataset", "distribution", "n", "alpha_train", "alpha_inference"]
 _NAMES = {
