@@ -31,7 +31,8 @@ def test_list_json_names_every_experiment(capsys):
 
 def test_shipped_tables_meet_their_promise():
     """CIFAR-10 and MNIST and digits at desk: three seeds, the α and n that the scoreboard needs, trained networks."""
-    from tutorial_lib.sweep import RESULTS, provenance, read_table
+    from tutorial_lib.papers import read_table
+    from tutorial_lib.sweep import RESULTS, provenance
 
     for dataset in ("cifar-10", "mnist", "digits"):
         table = read_table("activation-noise/fig-3", dataset, "desk")
@@ -52,9 +53,10 @@ def test_shipped_tables_meet_their_promise():
 def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
     """Every figure, three seeds; baselines that fitted their data, so that there is something to regularise."""
     from tutorial_lib.draw import pick
+    from tutorial_lib.papers import read_table
     from tutorial_lib.papers.explicit_reg.figures import EXPERIMENTS
     from tutorial_lib.papers.explicit_reg.sweeps import BASELINE, TRAINING
-    from tutorial_lib.sweep import RESULTS, provenance, read_table
+    from tutorial_lib.sweep import RESULTS, provenance
 
     for experiment in EXPERIMENTS:
         own = [d for d in ("cifar-10", "digits") if experiment.sweep is TRAINING and experiment.suits(d)] or ["desk"]
@@ -76,9 +78,10 @@ def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
 def test_shipped_tables_of_noise_injection_nodes_meet_their_promise():
     """Every item on its data, three seeds; without regularisation the networks have learned their task."""
     from tutorial_lib.draw import pick
+    from tutorial_lib.papers import read_table
     from tutorial_lib.papers.ninr.figures import EXPERIMENTS, NETWORKS, label
     from tutorial_lib.papers.ninr.sweeps import NONE, PAPER_STRENGTHS, TRAINING
-    from tutorial_lib.sweep import RESULTS, provenance, read_table
+    from tutorial_lib.sweep import RESULTS, provenance
 
     for experiment in EXPERIMENTS:
         own = {"ninr/training": "mnist", "ninr/fig-3": "mnist"}

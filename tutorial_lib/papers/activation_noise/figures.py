@@ -5,8 +5,8 @@ import pandas as pd
 
 from ...draw import OKABE_ITO, mean_and_sem, seeds_of
 from ...sweep import Experiment
-from . import reported
-from .sweeps import ACCURACY, DENSITIES, SLUG
+from . import SLUG, reported
+from .sweeps import ACCURACY, DENSITIES
 
 TABLE_PAIRS = [
     (0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5), (0.5, 0.9), (0.5, 1.5),

@@ -6,9 +6,8 @@ import torch
 from ...data import load_data
 from ...noise import DISTRIBUTIONS, density, sample
 from ...sweep import Sweep
+from . import SLUG
 from .method import accuracy_over_n, train_autoencoders
-
-SLUG = "activation-noise"
 
 TWENTY = [round(0.1 * i, 1) for i in range(20)]
 """The α of Fig. 3, at training and at inference."""

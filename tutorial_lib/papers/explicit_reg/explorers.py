@@ -4,9 +4,10 @@ import pandas as pd
 
 from ...draw import in_order, mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
-from ...sweep import read_table, shipped
+from .. import read_table, shipped
+from . import SLUG
 from .figures import LAYER_NAMES, NAMES, draw_robustness, draw_spectra, draw_theorem, ratios
-from .sweeps import ACTIVATIONS, BASELINE, INPUT, NOISE, RARE, REGULARISER, SLUG, VARIANCE
+from .sweeps import ACTIVATIONS, BASELINE, INPUT, NOISE, RARE, REGULARISER, VARIANCE
 
 _KINDS = [NOISE, REGULARISER, BASELINE, INPUT]  # the order gives each its colour in the page
 

@@ -6,13 +6,13 @@ import pandas as pd
 from ...data import TABLES
 from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
+from . import SLUG
 from .sweeps import (
     BASELINE,
     INPUT,
     NOISE,
     RARE,
     REGULARISER,
-    SLUG,
     SMALL,
     SMALL_VARIANCE,
     SPECTRA,

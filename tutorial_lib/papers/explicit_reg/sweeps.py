@@ -11,10 +11,9 @@ from ...measure import calibration_error, corrupt, entropy, grams, hessian_trace
 from ...models import convnet, mlp
 from ...sweep import Sweep
 from ...train import evaluate, fit
-from . import method
+from . import SLUG, method
 from .method import add_noise, noised_layers
 
-SLUG = "explicit-reg"
 BASELINE, INPUT, NOISE, REGULARISER = "baseline", "noise on the input", "noise", "regulariser"
 TWICE = "regulariser, eq. 10"
 """The kinds of training. The last exists for regression only, where eq. (10) is twice eq. (12)."""

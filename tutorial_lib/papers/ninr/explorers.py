@@ -7,10 +7,10 @@ import pandas as pd
 
 from ...draw import in_order, mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
-from ...sweep import read_table, shipped
-from . import method
+from .. import read_table, shipped
+from . import SLUG, method
 from .figures import CATAPULT, DECAY, NETWORKS, draw_dynamics, draw_robustness, draw_toy
-from .sweeps import CDT, DROPOUT, FULL, IN, L2, NONE, PAPER_STRENGTHS, SIGMAS, SLUG
+from .sweeps import CDT, DROPOUT, FULL, IN, L2, NONE, PAPER_STRENGTHS, SIGMAS
 
 
 def _steps(low: float, high: float, a_decade: int = 10) -> list[float]:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
-from . import method, reported
+from . import SLUG, method, reported
 from .sweeps import (
     CDT,
     COLOUR,
@@ -18,7 +18,6 @@ from .sweeps import (
     PAPER_STRENGTHS,
     RANDOM,
     SIGMAS,
-    SLUG,
     TOY,
     TRAINING,
     TRANSFER,

@@ -13,9 +13,8 @@ from ...measure import fgsm, pgd
 from ...models import VGG, blocknet, mlp
 from ...sweep import Sweep
 from ...train import evaluate, fit
-from . import method
+from . import SLUG, method
 
-SLUG = "ninr"
 NONE, L2, DROPOUT, CDT, IN, FULL = "none", "L2", "dropout", "CDT", "in-NINR", "full-NINR"
 """The kinds of training: unregularised, weight decay, dropout, corrupted data, one node, a node before every layer."""
 WEIGHT_DECAY, DROPOUT_RATE, CONV_DECAY = 5e-4, 0.5, 1e-4
