@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from .sweep import command, read_table, shipped, t_interval
+from .sweep import Experiment, command, read_table, shipped, t_interval
 
 VERDICTS = ("holds", "holds in part", "not seen", "contradicted", "not measured")
 
@@ -107,7 +107,7 @@ def judge(margins: pd.DataFrame) -> dict:
     return {"measured": measured, "interval": list(interval), "verdict": verdict, "settings": settings}
 
 
-def scoreboard(claims: list[Claim]) -> list[dict]:
+def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[dict]:
     """One entry per claim and shipped table it speaks of; a claim without a table is `not measured`."""
     entries = []
     for claim in claims:
@@ -125,9 +125,10 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
             found = {"dataset": "the paper's tables", "budget": "reported", "command": "python -m tutorial_lib claims"}
             entries.append({**head, **found, "seeds": 10, **judge(claim.rule())})
             continue
-        tables = [t for t in shipped(claim.experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
+        experiment = experiments[claim.experiment]
+        tables = [t for t in shipped(experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
         for t in tables:
-            table = read_table(claim.experiment, t["dataset"], t["budget"])
+            table = read_table(experiment, t["dataset"], t["budget"])
             seeds = table["seed"].nunique()
             found = {
                 "dataset": t["dataset"],

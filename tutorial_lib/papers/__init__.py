@@ -12,8 +12,10 @@ from types import ModuleType
 
 import pandas as pd
 
+from .. import claims as verdicts
 from .. import sweep
 from ..claims import Claim
+from ..errors import InputError
 from ..sweep import Experiment
 
 
@@ -69,15 +71,28 @@ def claims() -> list[Claim]:
     return _all("claims", "CLAIMS")
 
 
+def scoreboard() -> list[dict]:
+    """What the shipped tables say of every claim: one entry per claim and table; see `tutorial_lib.claims`."""
+    return verdicts.scoreboard(claims(), experiments())
+
+
 def shipped(name: str) -> list[dict]:
-    """The shipped tables of the experiment `name`: dataset, budget, rows, path."""
-    return sweep.shipped(name)
+    """The shipped tables that the experiment `name` is a view of: dataset, budget, rows, path."""
+    return sweep.shipped(find(name))
 
 
 def read_table(name: str, dataset: str, budget: str) -> pd.DataFrame:
-    """The shipped table of the experiment `name`; `ValueError` if there is none.
+    """The view of the experiment `name` of a shipped table; `InputError` if there is none.
 
     >>> read_table("activation-noise/fig-5", "none", "desk").columns[0]
     'distribution'
     """
-    return sweep.read_table(name, dataset, budget)
+    return sweep.read_table(find(name), dataset, budget)
+
+
+def find(name: str) -> Experiment:
+    """The experiment `name`; `InputError` if there is none."""
+    known = experiments()
+    if name not in known:
+        raise InputError(f"unknown experiment {name!r}; choose from {', '.join(known)}")
+    return known[name]

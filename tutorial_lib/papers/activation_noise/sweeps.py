@@ -64,6 +64,14 @@ def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int
     return rows
 
 
+def check(config: dict, data) -> None:
+    """`ValueError` where an autoencoder does not give back images of the size that it gets."""
+    images = data.x_train[:1]
+    size = 8  # three convolutions of stride 2
+    if any(side % size or not side for side in images.shape[2:]):
+        raise ValueError(f"images of {images.shape[2]}x{images.shape[3]} pixels: expected multiples of {size}")
+
+
 EIGHT = [0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.2, 1.5]
 ACCURACY = Sweep(
     f"{SLUG}/fig-3",
@@ -102,6 +110,7 @@ ACCURACY = Sweep(
         },
     },
     {"smoke": "digits", "desk": "digits", "paper": "cifar-10"},
+    check=check,
 )  # fmt: skip
 
 

@@ -238,7 +238,7 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-1", "Figure 1", "Test loss and Hessian trace along training",
         f"conv, SVHN, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_loss_and_trace,
-        lambda table: _loss_and_trace(table, "conv", "elu"), suits=_images,
+        lambda table: _loss_and_trace(table, "conv", "elu"), shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-2", "Figure 2", "Fourier spectra of networks that regress sums of sinusoids",
@@ -247,21 +247,21 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-3", "Figure 3", "Sensitivity to noise on the data, and the elements of J_0",
         f"2x512 MLP, CIFAR-10, σ² = 0.1; {_TRAINED}", TRAINING, draw_robustness,
-        _rows(_SENSITIVE, network="mlp", activation="elu"), suits=_images,
+        _rows(_SENSITIVE, network="mlp", activation="elu"), shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-4", "Figure 4", "Reliability diagrams and the entropy of predictions",
         f"σ² = 0.1; {_TRAINED}", TRAINING, draw_calibration,
-        _rows(_CALIBRATED, network="mlp", activation="elu"), suits=_images,
+        _rows(_CALIBRATED, network="mlp", activation="elu"), shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-5", "Figure 5", "J_k J_kᵀ, outputs by outputs", f"MLP and conv, no regularisation; {_TRAINED}",
-        TRAINING, draw_grams, _rows(["gram", "off-diagonal share"]), suits=_images,
+        TRAINING, draw_grams, _rows(["gram", "off-diagonal share"]), shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-6", "Figure 6", "Distributions of the Jacobians' elements by layer",
         f"2x512 MLP, SVHN and CIFAR-10, σ² = 0.1; {_TRAINED}", TRAINING, draw_jacobians,
-        _rows(["jacobian quantile", "jacobian norm"], network="mlp", kind=_COMPARED), suits=_images,
+        _rows(["jacobian quantile", "jacobian norm"], network="mlp", kind=_COMPARED), shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-7", "Figure 7", "Regression: test loss and Hessian trace along training",
@@ -273,7 +273,7 @@ EXPERIMENTS = [
         f"{SLUG}/fig-8", "Figure 8", "Test loss of convolutional networks and MLPs, ReLU and ELU",
         f"σ² = 0.1; {_TRAINED}", TRAINING, draw_losses,
         _rows(["test loss", "training loss", "training accuracy"], network=["mlp", "conv"], kind=_COMPARED),
-        suits=_images,
+        shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-9", "Figure 9", "Hessian trace under small additive and multiplicative noise, by layer",
@@ -283,12 +283,12 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-10", "Figure 10", "Sensitivity and the elements of J_0, by network and activation",
         f"2x512 MLP, CIFAR-10 and SVHN, σ² = 0.1; {_TRAINED}", TRAINING, draw_robustness,
-        _rows(_SENSITIVE, network=["mlp", "conv"]), suits=_images,
+        _rows(_SENSITIVE, network=["mlp", "conv"]), shows=_images,
     ),
     Experiment(
         f"{SLUG}/fig-11", "Figure 11", "Reliability and entropy of MLPs and convolutional networks",
         f"SVHN and CIFAR-10, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_calibration,
-        _rows(_CALIBRATED, network=["mlp", "conv"], activation="elu"), suits=_images,
+        _rows(_CALIBRATED, network=["mlp", "conv"], activation="elu"), shows=_images,
     ),
     Experiment(
         f"{SLUG}/theorem-1", "Theorem 1", "Both sides of Theorem 1 as the noise vanishes", "not measured in the paper",

@@ -9,7 +9,7 @@ from torch import nn
 from ...data import load_data
 from ...measure import calibration_error, corrupt, entropy, grams, hessian_trace, jacobians, reliability, spectrum
 from ...models import convnet, mlp
-from ...sweep import Sweep
+from ...sweep import Sweep, check_network
 from ...train import evaluate, fit
 from . import SLUG, method
 from .method import add_noise, noised_layers
@@ -45,6 +45,12 @@ def build(network: str, activation: str, x: torch.Tensor, outputs: int) -> nn.Se
     if network == "conv":
         return convnet(x.shape[1], x.shape[2], outputs, kind)
     return mlp(x[0].numel(), outputs, (32, 32) if network == SMALL else (512, 512), kind)
+
+
+def check(config: dict, data) -> None:
+    """`ValueError` where one of the networks cannot take the images."""
+    for network, (activation, *_) in config["networks"].items():
+        check_network(lambda x, n=network, a=activation: build(n, a, x, 10), data)
 
 
 def train(model, x, y, kind: str, variance: float, operation: str, config: dict, seed: int, callback=None) -> None:
@@ -224,6 +230,8 @@ TRAINING = Sweep(
         ),
     },
     {"smoke": "digits", "desk": "digits", "paper": "svhn"},
+    suits=lambda dataset: True,
+    check=check,
 )  # fmt: skip
 
 FREQUENCIES = list(range(5, 51, 5))

@@ -11,7 +11,7 @@ from ...data import load_data
 from ...inject import inject, injected
 from ...measure import fgsm, pgd
 from ...models import VGG, blocknet, mlp
-from ...sweep import Sweep
+from ...sweep import Sweep, check_network
 from ...train import evaluate, fit
 from . import SLUG, method
 
@@ -78,6 +78,12 @@ def build(network: str, x: torch.Tensor, classes: int, config: dict) -> nn.Seque
     else:
         model = blocknet(x.shape[1], x.shape[2], classes, **VGG)
     return method.initialise(model).to(x.device)
+
+
+def check(config: dict, data) -> None:
+    """`ValueError` where one of the networks cannot take the images."""
+    for network in config["networks"]:
+        check_network(lambda x, n=network: build(n, x, 10, config), data)
 
 
 def equip(model: nn.Sequential, x: torch.Tensor, kind: str, sigma: float, distribution: str = "gaussian"):
@@ -210,6 +216,7 @@ TRAINING = Sweep(
         "paper": {"default": {**_PAPER, **_WHOLE}},
     },
     {"smoke": "digits", "desk": "digits", "paper": "fashion-mnist"},
+    check=check,
 )
 _TRANSFER = {"cdt": [], "stop_at": 100, "levels": [0.0], "deltas": []}
 TRANSFER = Sweep(
@@ -222,6 +229,7 @@ TRANSFER = Sweep(
         "paper": {"default": {**_PAPER, **_TRANSFER, "target": "usps"}},
     },
     {"smoke": "digits", "desk": "mnist", "paper": "mnist"},
+    check=check,
 )
 _COLOUR = {"networks": ["vgg"], "kinds": [NONE, IN], "deltas": []}
 COLOUR = Sweep(
@@ -234,6 +242,7 @@ COLOUR = Sweep(
         "paper": {"default": {**_PAPER, **_COLOUR}},
     },
     {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
+    check=check,
 )
 
 PAPER_STRENGTHS = {0.0: "decoupled", 0.1: "decay", 1.0: "catapult", 1.8: "divergent"}
