@@ -33,6 +33,9 @@ from .store import Finished, Store, digest, write_atomically
 from .workers import InProcess
 
 BUDGETS = ("smoke", "desk", "paper")
+PACKAGE = Path(__file__).resolve().parent
+RESULTS = PACKAGE / "results"
+"""The measured tables that travel with the package."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,10 @@ def run(
     cells = sweep.cells(config, seeds)
     table_path = Path(out) / sweep.name / f"{label}-{budget}.csv"
     store = Store(table_path.with_suffix(".sqlite"), identity, fingerprint(sweep.cell))
-    task, revision = _Task(sweep.cell, {**config, "folder": str(folder), "device": device}), _commit()
+    task, revision = (
+        _Task(sweep.cell, {**config, "folder": str(folder), "device": device}),
+        _commit(PACKAGE),
+    )
     executor = executor or InProcess()
     _take_over(store, _shipped_cells(store, sweep, label, budget, cells), cells, keep_cells, executor, task)
     done = store.finished()
@@ -296,10 +302,6 @@ def difference(old: list[dict], new: list[dict]) -> str | None:
     return None
 
 
-RESULTS = Path(__file__).parent / "results"
-"""The measured tables that travel with the package."""
-
-
 def shipped(experiment: Experiment) -> list[dict]:
     """The shipped tables that an experiment is a view of: dataset, budget, rows, path."""
     found = []
@@ -451,13 +453,12 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that this package lies in, "-dirty" if files were changed or added; None elsewhere."""
-    here = Path(__file__).resolve().parent
-    if not (here.parent / ".git").exists():
+def _commit(package: Path) -> str | None:
+    """The commit of the checkout that a package lies in, "-dirty" if its files were changed or added; else None."""
+    if not (package.parent / ".git").exists():
         return None
     try:
-        git = ["git", "-C", str(here)]
+        git = ["git", "-C", str(package)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run([*git, "status", "--porcelain", "--", "."], capture_output=True, text=True)
         return head + ("-dirty" if changed.stdout.strip() else "")
