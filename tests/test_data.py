@@ -893,7 +893,7 @@ def test_a_folder_that_cannot_be_read_or_made_is_the_users_to_mend(tmp_path, mon
     with pytest.raises(DataError, match="boston"):
         load_data("boston", tmp_path / "file")
     monkeypatch.setattr(module.Path, "iterdir", denied)
-    with pytest.raises(DataError, match="cannot read the folder .*Permission denied"):
+    with pytest.raises(DataError, match=r"cannot read the folder .*Permission denied"):
         load_data(str(tmp_path))
 
 

@@ -151,7 +151,7 @@ def _renumbered(arrays: list[np.ndarray], name: str):
         )
     if labels[-1] == len(labels) - 1:
         return arrays, ""
-    ranks = [np.searchsorted(labels, y.astype(labels.dtype)) for y in (y_train, y_test)]
+    ranks = [np.searchsorted(labels, y) for y in (y_train, y_test)]
     return [x_train, ranks[0], x_test, ranks[1]], f", labels {_few(labels)} renumbered to 0 … {len(labels) - 1}"
 
 
