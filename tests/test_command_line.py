@@ -432,7 +432,7 @@ def test_own_data_smaller_than_a_budget_can_be_used(tmp_path, capsys):
 
 @pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "one worker killed"])
 def test_the_command_line_on_a_real_cluster(tmp_path, kill):
-    """Two workers; the tables are there, the exit code is 0, and the paths are named, also when one worker is killed."""
+    """Two workers; tables, exit code 0 and the paths named, also when one of them is killed."""
     distributed = pytest.importorskip("distributed", reason="needs the extra tutorial-lib[cluster]")
     options = {"processes": True, "dashboard_address": None, "host": "127.0.0.1"}
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster:

@@ -6,6 +6,9 @@ import hashlib
 import http.client
 import io
 import pickle
+import random
+import re
+import zipfile
 from urllib.error import URLError
 
 import numpy as np
@@ -17,6 +20,7 @@ from scipy.io import savemat
 from tutorial_lib import DataError, load_data
 from tutorial_lib import data as module
 from tutorial_lib.data import NAMES, SLIMS, TORCHVISION
+from tutorial_lib.errors import InputError
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -107,7 +111,7 @@ def test_npz_with_a_test_set_alone(tmp_path):
     data = load_data(path)
     check(data, content | {"x_train": content["x_test"][:0], "y_train": content["y_test"][:0]})
     assert load_data(path, size=4).x_test.shape == (6, 1, 4, 4)
-    with pytest.raises(DataError, match="10 training images asked for"):
+    with pytest.raises(DataError, match="10 training images asked for, mine has none: add x_train and y_train"):
         load_data(path, train=10)
 
 
@@ -141,6 +145,20 @@ def plain_array(path):
         np.save(file, np.zeros((4, 5, 5), np.uint8))
 
 
+def declared(shape):
+    """A file whose `x_train` says in its header that it has that shape; the data are those of 12 images."""
+
+    def make(path):
+        content = arrays()
+        save(path, **{key: content[key] for key in PARTS[1:]})
+        header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+        member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content["x_train"].tobytes()
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr("x_train.npy", member)
+
+    return make
+
+
 X, Y = arrays()["x_train"], arrays()["y_train"]
 BROKEN = {
     "missing file": (lambda path: None, ["no file", "x_train, y_train, x_test, y_test"]),
@@ -162,6 +180,18 @@ BROKEN = {
     "floats to 255": (replaced(x_train=X.astype(float)), ["x_train", "[0, 1]", "float64"]),
     "negative floats": (replaced(x_test=X[:6] / 255 - 0.5), ["x_test", "[0, 1]"]),
     "NaN": (replaced(x_test=X[:6] * np.nan), ["x_test", "[0, 1]"]),
+    "one NaN": (replaced(x_test=np.where(X[:6] == X[0, 0, 0], np.nan, X[:6] / 255)), ["x_test", "NaN", "nan to nan"]),
+    "infinite pixels": (replaced(x_test=np.full((6, 6, 5), np.inf)), ["x_test", "[0, 1]", "inf to inf"]),
+    "complex images": (replaced(x_train=X * 1j), ["x_train", "complex128"]),
+    "text for images": (replaced(x_train=X.astype(str)), ["x_train", "uint8", "<U3"]),
+    "images of no height": (replaced(x_train=X[:, :0]), ["x_train", "(12, 0, 5)", "no pixels"]),
+    "images of no width": (replaced(x_test=X[:6, :, :0]), ["x_test", "(6, 6, 0)", "no pixels"]),
+    "no test images": (replaced(x_test=X[:0], y_test=Y[:0]), ["x_test is empty"]),
+    "a scalar": (replaced(x_test=np.uint8(3)), ["x_test", "()", "[N, H, W]"]),
+    "petabytes declared": (declared("(1000000000000000, 6, 5)"), ["not a readable .npz"]),
+    "more than there is declared": (declared("(13, 6, 5)"), ["not a readable .npz"]),
+    "a negative length declared": (declared("(-1, 6, 5)"), ["not a readable .npz"]),
+    "code for a shape": (declared("(__import__('os').getpid(),)"), ["not a readable .npz"]),
     "int64 images": (replaced(x_train=X.astype(int)), ["x_train", "uint8", "int64"]),
     "other image shape": (replaced(x_test=np.zeros((6, 7, 5), np.uint8)), ["(6, 5)", "(7, 5)", "one shape"]),
 }  # fmt: skip
@@ -188,6 +218,129 @@ def test_pickled_objects_are_refused_without_running_them(tmp_path):
     with pytest.raises(DataError, match=r"mine\.npz is not a readable"):
         load_data(str(tmp_path / "mine.npz"))
     assert not (tmp_path / "ran").exists()
+
+
+def test_damaged_npz_is_refused_or_read_but_never_breaks(tmp_path):
+    """One byte wrong anywhere (directory, header, data): zipfile and numpy have a dozen errors for it."""
+    path = tmp_path / "mine.npz"
+    save(path, **arrays())
+    whole, draw = path.read_bytes(), random.Random(0)
+    for at in draw.sample(range(len(whole)), 250):
+        path.write_bytes(whole[:at] + bytes([draw.randrange(256)]) + whole[at + 1 :])
+        try:
+            assert load_data(str(path)).x_test.shape[0] == 6
+        except DataError as error:
+            assert "mine.npz" in str(error)
+
+
+# --- labels and names of the reader's own sets
+
+
+def test_labels_with_gaps_are_renumbered_in_ascending_order_and_said_so(tmp_path):
+    """Labels 0, 1000, 2000 would make a network of 2,001 classes; the test part must keep the training part's."""
+    content = arrays()
+    own = {key: np.array([2000, 0, 1000])[content[key]].astype(np.int16) for key in ("y_train", "y_test")}
+    data = load_data(save(tmp_path / "mine.npz", **content | own))
+    check(data, content | {key: np.array([2, 0, 1])[content[key]] for key in own})
+    assert data.source == "the file mine.npz, labels 0, 1000, 2000 renumbered to 0 … 2"
+    half = load_data(str(tmp_path / "mine.npz"), train=6, test=3)
+    assert half.y_train.bincount().tolist() == [2, 2, 2] and half.source == data.source
+    # a class that the test part lacks must not shift the others
+    part = own["y_test"] != 0
+    few = content | own | {"x_test": content["x_test"][part], "y_test": own["y_test"][part]}
+    assert sorted(set(load_data(save(tmp_path / "few.npz", **few)).y_test.tolist())) == [1, 2]
+
+
+def test_many_renumbered_labels_are_told_in_short(tmp_path):
+    """A thousand labels in the provenance would bury it."""
+    content = arrays(n_train=8, n_test=8, classes=8)
+    for key in ("y_train", "y_test"):
+        content[key] = 3 * content[key] + 1
+    data = load_data(save(tmp_path / "mine.npz", **content))
+    assert data.source.endswith(", labels 1, 4, 7, … 22 renumbered to 0 … 7")
+    assert data.y_test.tolist() == list(range(8))
+
+
+def test_labels_without_gaps_are_left_and_nothing_is_said(tmp_path):
+    content = arrays()
+    data = load_data(save(tmp_path / "mine.npz", **content))
+    check(data, content)
+    assert data.source == "the file mine.npz"
+
+
+def test_test_labels_unknown_to_training_are_refused(tmp_path):
+    """No output of the network stands for them: they would count as errors, or break the loss."""
+    content = arrays()
+    content["y_test"] = np.array([0, 1, 7, 5, 2, 7])
+    with pytest.raises(DataError, match=r"mine: y_test has 5, 7, which y_train lacks \(it has 0, 1, 2\)"):
+        load_data(save(tmp_path / "mine.npz", **content))
+
+
+def test_a_test_set_alone_keeps_its_labels(tmp_path):
+    """They are those of a network that is there already: renumbered, they would be other classes."""
+    x = arrays()["x_test"]
+    data = load_data(save(tmp_path / "mine.npz", x_test=x, y_test=np.array([3, 8, 3, 8, 3, 8])))
+    assert data.y_test.tolist() == [3, 8] * 3 and data.source == "the file mine.npz"
+
+
+def test_labels_of_a_named_set_stay_what_they_are(tmp_path):
+    """A part of MNIST's classes in `mnist.npz` are still those digits."""
+    content = arrays()
+    for key in ("y_train", "y_test"):
+        content[key] = content[key] + 5
+    save(tmp_path / "mnist.npz", **content)
+    data = load_data("mnist", tmp_path)
+    check(data, content)
+    assert (data.name, data.source) == ("mnist", "the file mnist.npz")
+
+
+@pytest.mark.parametrize("stem", ["digits", "mnist", "cifar-20", "diabetes", "MNIST", "none"])
+def test_a_file_does_not_pass_for_a_named_set(tmp_path, stem):
+    """Its tables would lie among those of the built-in set, or be read as them."""
+    data = load_data(save(tmp_path / f"{stem}.npz", **arrays()))
+    assert data.name == f"{stem}-{data.sha256[:8]}" and data.name.lower() not in NAMES
+    for i in range(5):
+        draw(tmp_path / stem / "a" / f"{i}.png", i)
+    data = load_data(str(tmp_path / stem))
+    assert data.name == f"{stem}-{data.sha256[:8]}"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my set.npz", "my-set"), ("Größe (2).npz", "Gr--e--2-"), ("a.b_c-1.npz", "a.b_c-1"), (".hidden.npz", "hidden"),
+        ("mine-desk.npz", "mine-desk"), ("x" * 200 + ".npz", "x" * 100), ("digits.v2.npz", "digits.v2"),
+    ],
+)  # fmt: skip
+def test_names_are_safe_file_names(tmp_path, file, name):
+    """Tables are called after the data set: spaces, colons or slashes have no place there."""
+    assert load_data(save(tmp_path / file, **arrays())).name == name
+
+
+def test_a_name_with_nothing_safe_in_it_still_is_one(tmp_path):
+    data = load_data(save(tmp_path / "数据.npz", **arrays()))
+    assert data.name == f"own-{data.sha256[:8]}"
+
+
+def test_a_folder_is_called_by_its_whole_name_however_it_is_reached(tmp_path, monkeypatch):
+    """ "." has no name, and a folder has no suffix: "photos 1.5" is not "photos 1"."""
+    for i in range(5):
+        draw(tmp_path / "photos 1.5" / "a" / f"{i}.png", i)
+    monkeypatch.chdir(tmp_path / "photos 1.5")
+    for path in (".", "../photos 1.5", "a/.."):
+        data = load_data(path)
+        assert (data.name, data.source) == ("photos-1.5", "the image folder photos 1.5")
+
+
+def test_digits_are_scikit_learns_whatever_lies_in_the_folder(tmp_path, monkeypatch):
+    """The embedded set is the one that everybody has: a file of that name is another."""
+    save(tmp_path / "digits.npz", **arrays())
+    for i in range(5):
+        draw(tmp_path / "digits" / "a" / f"{i}.png", i)
+    monkeypatch.chdir(tmp_path)
+    data = load_data("digits", tmp_path)
+    assert (data.name, data.sha256) == ("digits", load_data().sha256)
+    assert "scikit-learn" in data.source and len(data.x_test) == 360
 
 
 # --- a folder of images
@@ -268,6 +421,27 @@ def class_missing_in_test(path):
         draw(path / name / "1.png", 1)
 
 
+def class_missing_in_training(path):
+    """Passed over, its images would be lost to the test without a word."""
+    for name in ("train/a", "test/a", "test/b", "test/c"):
+        draw(path / name / "1.png", 1)
+
+
+def class_without_test_images(path):
+    class_missing_in_test(path)
+    (path / "test" / "b").mkdir()
+
+
+def one_image(path):
+    draw(path / "a" / "1.png", 1)
+
+
+def class_held_out_whole(path):
+    """The fifth image of all is the only one of its class: nothing to learn it from."""
+    for i in range(5):
+        draw(path / ("a" if i < 4 else "b") / f"{i}.png", i)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -276,7 +450,11 @@ def class_missing_in_test(path):
         (broken_image, ["2.png", "not a readable image"]),
         (broken_header, ["2.ppm", "not a readable image"]),
         (empty_class, ["no images in", "/b", ".png"]),
-        (class_missing_in_test, ["no images in test/b"]),
+        (class_missing_in_test, ["same classes", "lacks b:"]),
+        (class_missing_in_training, ["same classes", "lacks b, c:"]),
+        (class_without_test_images, ["no images in test/b"]),
+        (one_image, ["too few images", "every fifth", "train and test"]),
+        (class_held_out_whole, ["too few images", "every fifth", "train and test"]),
         (lambda path: None, ["no subfolders"]),
     ],
 )
@@ -483,7 +661,7 @@ def test_diabetes_subsets_are_seeded_rows_of_the_whole():
     assert data.sha256 == load_data("diabetes").sha256
     assert torch.equal(load_data("diabetes", **options).x_train, data.x_train)
     assert not torch.equal(load_data("diabetes", train=100, test=50, seed=2).x_train, data.x_train)
-    with pytest.raises(DataError, match=r"333 training .* 1 to 332"):
+    with pytest.raises(DataError, match=r"333 training rows asked for, diabetes has 332: .* 1 to 332 \(--train N"):
         load_data("diabetes", train=333)
 
 
@@ -685,9 +863,43 @@ def test_subsets_are_balanced_seeded_and_belong_together(tmp_path):
 def test_a_subset_that_the_set_cannot_give_is_refused(tmp_path, options):
     """Fewer images than asked for, silently, would be reported as what was asked for."""
     (part, count), whole = next(iter(options.items())), {"train": 12, "test": 6}
-    name = {"train": "training", "test": "test"}[part]
-    with pytest.raises(DataError, match=rf"{count} {name} images asked for.*1 to {whole[part]}"):
+    name, fewer = {"train": "training", "test": "test"}[part], "fewer, " if count > 0 else ""
+    message = (
+        f"{count} {name} images asked for, mine has {whole[part]}: ask for {fewer}1 to {whole[part]} "
+        f"(--{part} N on the command line, {part}=N in Python)"
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
         load_data(save(tmp_path / "mine.npz", **arrays()), **options)
+
+
+@pytest.mark.parametrize("size", [0, -8])
+@pytest.mark.parametrize("name", ["digits", "mine.npz"])
+def test_a_size_below_one_is_refused(tmp_path, monkeypatch, name, size):
+    """Zero would mean "as they are", silently."""
+    save(tmp_path / "mine.npz", **arrays())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"size = {size}: .*--size S"):
+        load_data(name, size=size)
+    assert load_data(name, size=1).x_test.shape[2:] == (1, 1)
+
+
+def test_a_folder_that_cannot_be_read_or_made_is_the_users_to_mend(tmp_path, monkeypatch):
+    """Rights, or a file where the folder should be: a line, and no traceback."""
+
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="boston"):
+        load_data("boston", tmp_path / "file")
+    monkeypatch.setattr(module.Path, "iterdir", denied)
+    with pytest.raises(DataError, match=r"cannot read the folder .*Permission denied"):
+        load_data(str(tmp_path))
+
+
+def test_every_error_is_one_that_the_command_line_reports():
+    """Another class would show a traceback there."""
+    assert issubclass(DataError, InputError)
 
 
 def test_checksum_is_that_of_the_content_alone(tmp_path):
@@ -703,7 +915,7 @@ def test_checksum_is_that_of_the_content_alone(tmp_path):
     assert load_data(str(tmp_path / "other.npz")).sha256 == truth.hexdigest()
     for key in PARTS:
         changed = {name: value.copy() for name, value in content.items()}
-        changed[key].flat[-1] ^= 1
+        changed[key].flat[-1] ^= 2  # the label 2 becomes 0
         assert load_data(save(tmp_path / "changed.npz", **changed)).sha256 != truth.hexdigest(), key
 
 

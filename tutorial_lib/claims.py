@@ -1,5 +1,6 @@
 """Verdicts: what a paper claims, and what the tables say of it."""
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from .sweep import Experiment, command, read_table, shipped, t_interval
 VERDICTS = ("holds", "holds in part", "not seen", "contradicted", "not measured")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim of a paper, and the rule that turns a table into margins.
 
     `rule(table)` returns a DataFrame with columns ``setting``, ``seed``, ``margin``: positive margins speak for the
-    claim. For a check of the paper's text against its own tables, `experiment` is None and `rule()` returns
-    ``setting``, ``margin``, ``low``, ``high``. `reported` is the paper's number for the mean margin, in `unit`;
-    `datasets` limits the data sets that the claim is about (None: any).
+    claim. A table may lack settings, or columns that would be empty: the rule leaves out what it cannot tell, and
+    without any margin the claim is not measured. For a check of the paper's text against its own tables, `experiment`
+    is None and `rule()` returns ``setting``, ``margin``, ``low``, ``high``. `reported` is the paper's number for the
+    mean margin, in `unit`; `datasets` limits the data sets that the claim is about (None: any).
     """
 
     id: str
@@ -42,6 +44,9 @@ def margins(settings: dict[str, pd.Series]) -> pd.DataFrame:
 
 def by_seed(table: pd.DataFrame, series: str, keys: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
     """For each setting (values of the columns `keys`): mean ``value`` as rows seeds, columns the values of `series`.
+
+    A setting is named by the values' text, joined by ", " ("" without `keys`): "relu, 0.1". Whole numbers read "1" in
+    a column of integers and "1.0" in one of floats, which it is where other rows have no value there.
 
     >>> t = pd.DataFrame({"net": "fc", "kind": ["a", "b"], "seed": 0, "value": [1.0, 2.0]})
     >>> by_seed(t, "kind", ["net"])["fc"].to_dict("index")
@@ -108,7 +113,11 @@ def judge(margins: pd.DataFrame) -> dict:
 
 
 def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[dict]:
-    """One entry per claim and shipped table it speaks of; a claim without a table is `not measured`."""
+    """One entry per claim and shipped table it speaks of; a claim without a table is `not measured`.
+
+    So is one whose rule raises, or whose experiment is not among `experiments`: its entry has a ``problem``
+    ("KeyError: 'kind'"), and the others go on.
+    """
     entries = []
     for claim in claims:
         head = {
@@ -123,10 +132,11 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
         }
         if claim.experiment is None:
             found = {"dataset": "the paper's tables", "budget": "reported", "command": "python -m tutorial_lib claims"}
-            entries.append({**head, **found, "seeds": 10, **judge(claim.rule())})
+            entries.append({**head, **found, "seeds": 10, **_judged(claim.rule)})
             continue
-        experiment = experiments[claim.experiment]
-        tables = [t for t in shipped(experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
+        experiment = experiments.get(claim.experiment)
+        tables = [] if experiment is None else shipped(experiment)
+        tables = [t for t in tables if claim.datasets is None or t["dataset"] in claim.datasets]
         for t in tables:
             table = read_table(experiment, t["dataset"], t["budget"])
             seeds = table["seed"].nunique()
@@ -136,12 +146,20 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
                 "command": command(claim.experiment, t["budget"], t["dataset"], seeds),
                 "seeds": seeds,
             }
-            entries.append({**head, **found, **judge(claim.rule(table))})
+            entries.append({**head, **found, **_judged(claim.rule, table)})
         if not tables:
             dataset = claim.datasets[0] if claim.datasets else "digits"
             found = {"dataset": dataset, "budget": "desk", "command": command(claim.experiment, "desk", dataset)}
-            entries.append({**head, **found, "seeds": 0, **judge(margins({}))})
+            problem = {"problem": f"no experiment {claim.experiment}"} if experiment is None else {}
+            entries.append({**head, **found, "seeds": 0, **judge(margins({})), **problem})
     return [_plain(entry) for entry in entries]
+
+
+def _judged(rule: Callable, *table: pd.DataFrame) -> dict:
+    try:
+        return judge(rule(*table))
+    except Exception as error:  # a mistake in one wing must not silence the others
+        return {**judge(margins({})), "problem": f"{type(error).__name__}: {error}"}
 
 
 _COLOURS = {"holds": "#009E73", "holds in part": "#E69F00", "not seen": "#999999", "contradicted": "#D55E00"}
@@ -151,8 +169,14 @@ def board(entries: list[dict]):
     """Entries of the scoreboard as a table for reading (a pandas Styler): a row a claim, a column a measured table.
 
     A cell says the verdict, the mean margin (the claim ends with its unit) and its 95% interval; its left edge has the
-    verdict's colour.
+    verdict's colour. The same board always has the same HTML.
     """
+    from pandas.io.formats.style import Styler
+
+    class Board(Styler):
+        def __repr__(self) -> str:  # notebooks keep it beside the HTML; the default one holds an address
+            return f"<board of {len(self.data)} claims>"
+
     rows = {}
     for e in entries:
         reported = _number(e["reported"], e["unit"])
@@ -170,9 +194,10 @@ def board(entries: list[dict]):
         {"selector": "td:first-child", "props": "min-width: 14em"},
     ]
     table = pd.DataFrame(rows.values()).fillna("")
-    if set(table["paper"]) == {"–"}:  # the paper's numbers stand only in pictures
+    if set(table.get("paper", ())) == {"–"}:  # the paper's numbers stand only in pictures
         table = table.drop(columns="paper")
-    return table.style.hide().map(edge).set_table_styles(cells)
+    identity = hashlib.sha256(table.to_csv().encode()).hexdigest()[:8]
+    return Board(table, uuid=identity, cell_ids=False).hide().map(edge).set_table_styles(cells)
 
 
 def _number(value: float | None, unit: str) -> str:

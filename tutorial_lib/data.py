@@ -2,7 +2,8 @@
 
 import hashlib
 import http.client
-import zipfile
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,10 @@ class Data:
     x_test: Tensor
     y_test: Tensor
     name: str
+    """The set's name; of the reader's own the name of the file or folder, as a safe file name and none of `NAMES`."""
     source: str
     sha256: str
-    """Checksum of the raw arrays (shapes, types and bytes), before any selection or resizing."""
+    """Checksum of the raw arrays (shapes, types and bytes), before any selection, renumbering or resizing."""
 
 
 def load_data(
@@ -71,6 +73,8 @@ def load_data(
     or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8
     or floats in [0, 1]; a text ``source``, if there is one, goes into the provenance), or of a folder with one
     subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is held out).
+    Own labels with gaps (0, 1000, 2000) become 0 … K-1, and `source` says so; a label of the test part that the
+    training part lacks is refused. A file of ``x_test, y_test`` alone keeps its labels and has an empty training part.
     Any other named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which downloads
     into `folder` what it misses and verifies checksums.
 
@@ -81,7 +85,9 @@ def load_data(
     >>> data.x_train.shape, data.x_test.shape
     (torch.Size([100, 1, 8, 8]), torch.Size([360, 1, 8, 8]))
     """
-    folder, path = Path(folder), Path(name)
+    folder, path = Path(folder), Path(os.path.abspath(name))
+    if size is not None and size < 1:
+        raise DataError(f"size = {size}: expected at least 1 pixel (--size S on the command line, size=S in Python)")
     if name in TABLES:
         if size is not None:
             raise DataError(f"size = {size}: {name} has no images; leave size out")
@@ -94,8 +100,11 @@ def load_data(
             source += f", its first {classes} classes"
     elif path.suffix == ".npz":
         arrays, source = _npz(path)
-    elif path.is_dir():
-        arrays, source = _image_folder(path, size), f"the image folder {path.name}"
+    elif os.path.isdir(path):
+        try:
+            arrays, source = _image_folder(path, size), f"the image folder {path.name}"
+        except OSError as error:
+            raise DataError(f"cannot read the folder {str(name)!r} ({error}): see to its permissions") from error
     else:
         raise DataError(
             f"unknown data set {name!r}: choose from {', '.join(NAMES)}, or give the path of an .npz file or of a "
@@ -104,17 +113,56 @@ def load_data(
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    x_train, y_train = _subset(arrays[0], arrays[1], train, seed, "training")
-    x_test, y_test = _subset(arrays[2], arrays[3], test, seed, "test")
+    label = name
+    if name not in NAMES:
+        label = _safe_name(path, digest.hexdigest())
+        arrays, told = _renumbered(arrays, label)
+        source += told
+    x_train, y_train = _subset(arrays[0], arrays[1], train, seed, label, "train")
+    x_test, y_test = _subset(arrays[2], arrays[3], test, seed, label, "test")
     if name in TABLES:
         features, targets = _standardised(x_train, x_test), _standardised(y_train[:, None], y_test[:, None])
         parts = [torch.tensor(a, dtype=torch.float32, device=device) for a in (*features, *targets)]
-        return Data(parts[0], parts[2], parts[1], parts[3], name, source, digest.hexdigest())
+        return Data(parts[0], parts[2], parts[1], parts[3], label, source, digest.hexdigest())
     return Data(
         _images(x_train, size, device), torch.tensor(y_train.astype(np.int64), device=device),
         _images(x_test, size, device), torch.tensor(y_test.astype(np.int64), device=device),
-        name if name in NAMES else path.stem, source, digest.hexdigest(),
+        label, source, digest.hexdigest(),
     )  # fmt: skip
+
+
+def _safe_name(path: Path, sha256: str) -> str:
+    """What tables of the reader's own data are called: a safe file name that no named set has ("none": no data)."""
+    stem = path.stem if path.suffix == ".npz" else path.name
+    label = re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip(".-")[:100]
+    return label if label and label.lower() not in (*NAMES, "none") else f"{label or 'own'}-{sha256[:8]}"
+
+
+def _renumbered(arrays: list[np.ndarray], name: str):
+    """Arrays whose labels are 0 … K-1, in ascending order of those that were there, and words on what was changed."""
+    x_train, y_train, x_test, y_test = arrays
+    labels = np.unique(y_train)
+    if not len(labels):  # a test set alone: its labels are those of the network that it is to measure
+        return arrays, ""
+    if foreign := sorted(set(y_test.tolist()) - set(labels.tolist())):
+        raise DataError(
+            f"{name}: y_test has {_few(foreign)}, which y_train lacks (it has {_few(labels)}): leave those images "
+            "out, or add some of their classes to the training part"
+        )
+    if labels[-1] == len(labels) - 1:
+        return arrays, ""
+    ranks = [np.searchsorted(labels, y) for y in (y_train, y_test)]
+    return [x_train, ranks[0], x_test, ranks[1]], f", labels {_few(labels)} renumbered to 0 … {len(labels) - 1}"
+
+
+def _few(values) -> str:
+    """Numbers for a message, of many the first three and the last.
+
+    >>> _few([0, 1000, 2000]), _few(range(0, 200, 2))
+    ('0, 1000, 2000', '0, 2, 4, … 198')
+    """
+    text = [str(value) for value in values]
+    return ", ".join(text if len(text) <= 5 else [*text[:3], f"… {text[-1]}"])
 
 
 def _named(name: str, folder: Path):
@@ -147,8 +195,8 @@ def _boston(folder: Path):
     url, expected = BOSTON
     file = folder / url.rpartition("/")[2]
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(file), hash_prefix=expected, progress=False)
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise DataError(
@@ -188,13 +236,13 @@ def _torchvision(name: str, folder: Path):
 
 def _npz(path: Path):
     keys = ("x_train", "y_train", "x_test", "y_test")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"no file {str(path)!r}: give the path of an .npz file with {', '.join(keys)}")
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {key: file[key] for key in keys if key in file.files}
             source = f"the file {path.name}" + (f", {file['source']}" if "source" in file.files else "")
-    except (zipfile.BadZipFile, OSError, ValueError, TypeError, RuntimeError, EOFError, zipfile.zlib.error) as error:
+    except Exception as error:  # numpy and zipfile raise many kinds: BadZipFile, OSError, MemoryError, zlib.error, …
         raise DataError(
             f"{path.name} is not a readable .npz file ({error}): it may be truncated; make or copy it again"
         ) from error
@@ -209,16 +257,20 @@ def _npz(path: Path):
             raise DataError(
                 f"{path.name}: x_{part} has shape {x.shape}, expected [N, H, W] or [N, H, W, 1 or 3] (channels last)"
             )
+        if 0 in x.shape[1:]:
+            raise DataError(f"{path.name}: x_{part} has shape {x.shape}: images of no pixels")
         if y.shape != (len(x),) or not np.issubdtype(y.dtype, np.integer):
             raise DataError(
                 f"{path.name}: y_{part} has shape {y.shape} and type {y.dtype}, expected ({len(x)},) and whole numbers"
             )
-        if x.dtype != np.uint8 and not (
-            np.issubdtype(x.dtype, np.floating) and (x.size == 0 or (x.min() >= 0 and x.max() <= 1))
-        ):
-            raise DataError(f"{path.name}: x_{part} must be uint8, or floats in [0, 1]; it is {x.dtype}")
+        floats = np.issubdtype(x.dtype, np.floating)
+        if x.dtype != np.uint8 and not (floats and ((x >= 0) & (x <= 1)).all()):
+            what = f"{x.dtype} from {x.min()} to {x.max()}" if floats else x.dtype
+            raise DataError(f"{path.name}: x_{part} must be uint8, or floats in [0, 1] without NaN; it is {what}")
         if y.size and y.min() < 0:
             raise DataError(f"{path.name}: y_{part} has the label {y.min()}; labels start at 0")
+    if not len(found["x_test"]):
+        raise DataError(f"{path.name}: x_test is empty: hold some images out for it")
     if found["x_train"].shape[1:] != found["x_test"].shape[1:]:
         raise DataError(
             f"{path.name}: training images are {found['x_train'].shape[1:]}, test images "
@@ -233,6 +285,11 @@ def _image_folder(path: Path, size: int | None):
     classes = sorted(p.name for p in roots[0].iterdir() if p.is_dir())
     if not classes:
         raise DataError(f"{path.name} has no subfolders: put the images of each class into a folder of its own")
+    if odd := {p.name for p in roots[-1].iterdir() if p.is_dir()} ^ set(classes):
+        raise DataError(
+            f"{path.name}: train and test must have the same classes, one of them lacks {', '.join(sorted(odd))}: add "
+            "a subfolder with images there, or remove the other"
+        )
     parts, shapes = [], set()
     for root in roots:
         images, labels = [], []
@@ -249,6 +306,11 @@ def _image_folder(path: Path, size: int | None):
     if split:
         return [*parts[0], *parts[1]]
     (x, y), held = parts[0], np.arange(len(parts[0][1])) % 5 == 4
+    if not held.any() or len(set(y[~held])) < len(classes):
+        raise DataError(
+            f"{path.name} holds too few images to hold out every fifth (a class would be left without training images, "
+            "or nothing to test on): add images, or make subfolders train and test yourself"
+        )
     return [x[~held], y[~held], x[held], y[held]]
 
 
@@ -263,11 +325,17 @@ def _read_image(file: Path, size: int | None) -> np.ndarray:
         raise DataError(f"{file.name} is not a readable image ({error}): replace or remove it") from error
 
 
-def _subset(x: np.ndarray, y: np.ndarray, count: int | None, seed: int, part: str):
+def _subset(x: np.ndarray, y: np.ndarray, count: int | None, seed: int, name: str, part: str):
     if count is None:
         return x, y
+    things = f"{'training' if part == 'train' else 'test'} {'rows' if name in TABLES else 'images'}"
+    if not len(x):
+        raise DataError(f"{count} {things} asked for, {name} has none: add x_{part} and y_{part} to its file")
     if not 1 <= count <= len(x):
-        raise DataError(f"{count} {part} images asked for, the data set has {len(x)}: ask for 1 to {len(x)}")
+        raise DataError(
+            f"{count} {things} asked for, {name} has {len(x)}: ask for {'fewer, ' if count > 1 else ''}1 to {len(x)} "
+            f"(--{part} N on the command line, {part}=N in Python)"
+        )
     order = np.random.default_rng(seed).permutation(len(x))
     if not np.issubdtype(y.dtype, np.integer):
         return x[np.sort(order[:count])], y[np.sort(order[:count])]

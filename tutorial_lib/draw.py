@@ -24,12 +24,22 @@ def seeds_of(table: pd.DataFrame) -> str:
     return f"{count} seed{'s' * (count > 1)}"
 
 
+def with_columns(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """`table` with these columns; one that it lacks holds nothing (empty columns are left out when tables are written).
+
+    >>> with_columns(pd.DataFrame({"a": [1]}), "a", "b").to_dict("list")
+    {'a': [1], 'b': [nan]}
+    """
+    return table.reindex(columns=[*table, *(column for column in columns if column not in table)])
+
+
 def pick(table: pd.DataFrame, **values) -> pd.DataFrame:
-    """The rows whose columns have these values (a list: one of them).
+    """The rows whose columns have these values (a list: one of them); of a column that is not there, none.
 
     >>> pick(pd.DataFrame({"a": [1, 2, 3]}), a=[1, 3])["a"].tolist()
     [1, 3]
     """
+    table = with_columns(table, *values)
     for column, value in values.items():
         table = table[table[column].isin(value if isinstance(value, list) else [value])]
     return table

@@ -76,7 +76,10 @@ _MIRRORED = [((0.5, 0.0), (0.0, 0.5)), ((0.9, 0.5), (0.5, 0.9)), ((1.5, 0.5), (0
 
 def _measured(id, item, claim, text, rule, experiment=f"{SLUG}/fig-3", error="sem", **options) -> Claim:
     number = round(float(rule(_paper())["margin"].mean()), 4)
-    return Claim(id, SLUG, item, claim, number, text, error, rule, experiment, **options)
+    return Claim(
+        id=id, paper=SLUG, item=item, claim=claim, reported=number, reported_text=text, reported_error=error,
+        rule=rule, experiment=experiment, **options,
+    )  # fmt: skip
 
 
 # ---- the paper's text against its own tables: no training ----
@@ -124,7 +127,10 @@ _OTHERS = [
 
 
 def _own(id, item, claim, text, rule, reported_number=None, unit="points") -> Claim:
-    return Claim(id, SLUG, item, claim, reported_number, text, "sem", rule, unit=unit)
+    return Claim(
+        id=id, paper=SLUG, item=item, claim=claim, reported=reported_number, reported_text=text, reported_error="sem",
+        rule=rule, unit=unit,
+    )  # fmt: skip
 
 
 CLAIMS = [

@@ -7,7 +7,7 @@ the two curves are less than half as far from each other as the noise's curve is
 import pandas as pd
 
 from ...claims import Claim, by_seed, margins
-from ...draw import pick
+from ...draw import pick, with_columns
 from . import SLUG
 from .figures import ratios, total_trace
 from .sweeps import BASELINE, FREQUENCIES, INPUT, NOISE, REGULARISER, VARIANCE
@@ -29,6 +29,7 @@ def follows(*keys: str, measure: str):
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         table = total_trace(table) if measure == "hessian trace" else pick(table, measure=measure)
+        table = table.dropna(subset="value")
         if "operation" in keys:  # one baseline stands beside every noise
             base = table[table["kind"] == BASELINE]
             noises = table[table["kind"] != BASELINE].groupby(list(keys), sort=False)
@@ -39,6 +40,7 @@ def follows(*keys: str, measure: str):
             {
                 ", ".join(map(str, name)): _distance(part, BASELINE, NOISE) / 2 - _distance(part, REGULARISER, NOISE)
                 for name, part in groups
+                if {BASELINE, NOISE, REGULARISER} <= set(part["kind"])
             }
         )
 
@@ -48,24 +50,28 @@ def follows(*keys: str, measure: str):
 def smoother(table: pd.DataFrame) -> pd.DataFrame:
     """By how many percent the Hessian trace, averaged over training, lies below the baseline's."""
     means = by_seed(total_trace(table), "kind")[""]
-    return margins({kind: 100 * (1 - means[kind] / means[BASELINE]) for kind in (NOISE, REGULARISER)})
+    there = [kind for kind in (NOISE, REGULARISER) if {kind, BASELINE} <= set(means)]
+    return margins({kind: 100 * (1 - means[kind] / means[BASELINE]) for kind in there})
 
 
 def lower_frequencies(table: pd.DataFrame) -> pd.DataFrame:
     """Mean amplitude at the target's frequencies above 25 at the end of training: the baseline's less the other's."""
     table = pick(table, measure="amplitude", x=[k for k in FREQUENCIES if k > 25], variance=[0.0, VARIANCE])
     means = by_seed(table[table["step"] == table["step"].max()], "kind")[""]
-    return margins({kind: means[BASELINE] - means[kind] for kind in (NOISE, REGULARISER)})
+    there = [kind for kind in (NOISE, REGULARISER) if {kind, BASELINE} <= set(means)]
+    return margins({kind: means[BASELINE] - means[kind] for kind in there})
 
 
 def slower_decay(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy lost to noise on the data (mean over σ > 0): with noise on the input alone, less the other kind's."""
-    accuracy = pick(table, measure="accuracy")
+    accuracy = with_columns(pick(table, measure="accuracy"), "sigma")
     lost = {}
     clean = by_seed(accuracy[accuracy["sigma"] == 0], "kind", ["network", "activation"])
     for name, noisy in by_seed(accuracy[accuracy["sigma"] > 0], "kind", ["network", "activation"]).items():
-        decay = clean[name] - noisy
-        lost |= {f"{kind}, {name}": decay[INPUT] - decay[kind] for kind in (NOISE, REGULARISER)}
+        if name in clean:
+            decay = clean[name] - noisy
+            there = [kind for kind in (NOISE, REGULARISER) if {kind, INPUT} <= set(clean[name]) & set(noisy)]
+            lost |= {f"{kind}, {name}": decay[INPUT] - decay[kind] for kind in there}
     return margins(lost)
 
 
@@ -88,6 +94,8 @@ def captures(table: pd.DataFrame) -> pd.DataFrame:
     found = {}
     norms = pick(table, measure="jacobian norm").astype({"layer": int})
     for name, means in by_seed(norms, "kind", ["activation", "layer"]).items():
+        if not {BASELINE, NOISE, REGULARISER} <= set(means):
+            continue
         half = (means[BASELINE] - means[NOISE]) / 2
         near = 100 * (half - (means[REGULARISER] - means[NOISE]).abs()) / means[BASELINE]
         found[name] = -near if name.endswith("2") else near
@@ -100,7 +108,7 @@ def negligible(kind: str):
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         shares = pick(table, measure="off-diagonal share", kind=kind).astype({"layer": int})
         found = by_seed(shares, "kind", ["network", "activation", "layer"])
-        return margins({name: NEGLIGIBLE - means[kind].abs() for name, means in found.items()})
+        return margins({name: NEGLIGIBLE - means[kind].abs() for name, means in found.items() if kind in means})
 
     return rule
 
@@ -121,7 +129,10 @@ def tends_to_one(factor: float, **values):
 
 
 def _claim(id, item, claim, text, rule, experiment, unit) -> Claim:
-    return Claim(id, SLUG, item, claim, None, text, "none", rule, f"{SLUG}/{experiment}", unit)
+    return Claim(
+        id=id, paper=SLUG, item=item, claim=claim, reported=None, reported_text=text, reported_error="none",
+        rule=rule, experiment=f"{SLUG}/{experiment}", unit=unit,
+    )  # fmt: skip
 
 
 CLAIMS = [

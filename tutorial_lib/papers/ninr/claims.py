@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...claims import Claim, by_seed, margins, welch
-from ...draw import pick
+from ...draw import pick, with_columns
 from . import SLUG, reported
 from .figures import CATAPULT, DECAY, labelled
 from .sweeps import CDT, DROPOUT, EQUAL, FULL, IN, L2, NONE, PAPER_STRENGTHS, RANDOM, WIDE
@@ -36,7 +36,7 @@ def _over(measure: str, better: list[str], others: list[str], networks=None, **v
                 f"{network}: {label}": means[label] - means[others].max(axis=1)
                 for network, means in _means(table, measure, **values).items()
                 for label in better
-                if network in (networks or [network]) and label in means
+                if network in (networks or [network]) and {label, *others} <= set(means)
             }
         )
 
@@ -65,7 +65,7 @@ def by_found_phase(table: pd.DataFrame) -> pd.DataFrame:
     The calmer ones are decoupled and decay; a kind of training in which only one side was found says nothing.
     """
     keys = ["network", "kind", "sigma", "seed"]
-    found = pick(table, measure="phase", kind=[IN, FULL]).set_index(keys)["text"]
+    found = pick(with_columns(table, "text"), measure="phase", kind=[IN, FULL]).set_index(keys)["text"]
     accuracy = pick(table, measure="accuracy", x=_CORRUPTED, kind=[IN, FULL]).groupby(keys)["value"].mean()
     both = pd.DataFrame({"value": accuracy, "phase": found.replace({DECAY: "calm", "decoupled": "calm"})}).reset_index()
     settings = {}
@@ -83,7 +83,7 @@ def smaller_curvature(table: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for network, means in _means(table, "input curvature").items():
         for label in [*NINR, "CDT (0.4)"]:
-            if label in means and means[label].notna().sum() == len(means):
+            if {label, NONE} <= set(means) and means[label].notna().sum() == len(means):
                 found[f"{network}: {label}"] = 100 * (1 - means[label] / means[NONE])
     return margins(found)
 
@@ -95,7 +95,7 @@ def alike(table: pd.DataFrame) -> pd.DataFrame:
     for (network, label), rows in accuracy.groupby(["network", "label"], sort=False):
         means = by_seed(rows, "distribution")[""]
         for other in ("uniform", "double gaussian"):
-            if other == "uniform" or label in _DECAYS:
+            if {other, "gaussian"} <= set(means) and (other == "uniform" or label in _DECAYS):
                 found[f"{network}: {label}, {other}"] = ALIKE - (means[other] - means["gaussian"]).abs()
     return margins(found)
 
@@ -108,6 +108,7 @@ def optimisers(table: pd.DataFrame) -> pd.DataFrame:
             f"{name}: {label}": means[label] - means[NONE]
             for name, means in by_seed(accuracy, "label", ["optimizer", "network"]).items()
             for label in NINR
+            if {label, NONE} <= set(means)
         }
     )
 
@@ -116,7 +117,7 @@ def critical(**values):
     """A rule: 1 less the distance of the measured critical σ_ε² from 2 d / η, in factors of `FACTOR`."""
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
-        part = pick(table, measure="critical", **values)
+        part = pick(with_columns(table, "paper"), measure="critical", **values)
         part = part.assign(left=1 - (np.log(part["value"] / part["paper"]) / np.log(FACTOR)).abs())
         return margins(
             {
@@ -150,6 +151,7 @@ def continuous_time(table: pd.DataFrame) -> pd.DataFrame:
         {
             name: means["trajectory"] - means["flow"]
             for name, means in by_seed(growth, "series", ["model", "text"]).items()
+            if {"trajectory", "flow"} <= set(means)
         }
     )
 
@@ -194,11 +196,16 @@ _NAMED = [*_IN, *_FULL]
 
 def _claim(id, item, claim, text, rule, experiment, unit="points", reported_number=None) -> Claim:
     error = "none" if reported_number is None else "2sd"
-    return Claim(id, SLUG, item, claim, reported_number, text, error, rule, f"{SLUG}/{experiment}", unit)
+    return Claim(
+        id=id, paper=SLUG, item=item, claim=claim, reported=reported_number, reported_text=text, reported_error=error,
+        rule=rule, experiment=f"{SLUG}/{experiment}", unit=unit,
+    )  # fmt: skip
 
 
 def _own(id, item, claim, text, rule) -> Claim:
-    return Claim(id, SLUG, item, claim, None, text, "2sd", rule)
+    return Claim(
+        id=id, paper=SLUG, item=item, claim=claim, reported=None, reported_text=text, reported_error="2sd", rule=rule
+    )
 
 
 _MORE_ROBUST = _over("accuracy", NINR, _OTHERS, x=_CORRUPTED)
