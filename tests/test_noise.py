@@ -117,16 +117,25 @@ def test_tails_hold_to_one_in_a_hundred_thousand():
                 assert stats.binomtest(count.item(), len(z), share).pvalue > 1e-5
 
 
-@pytest.mark.parametrize(("name", "least"), [("cauchy", 2e7), ("t", 2e7), ("exponential", 17.0)])
-def test_the_finest_uniform_number_gives_a_finite_draw_far_out(monkeypatch, name, least):
-    """Where the uniform draw is at its least: the logarithm of 0, or 1/0, is infinite; a coarse grid ends before."""
-    monkeypatch.setattr(torch, "rand", lambda shape, **how: torch.zeros(shape, dtype=how["dtype"]))
-    monkeypatch.setattr(torch, "randint", lambda low, high, shape, **how: torch.zeros(shape, dtype=how["dtype"]))
-    z = sample(name, (3,))
-    assert z.isfinite().all() and (z > least).all()
-    monkeypatch.setattr(torch, "rand", lambda shape, **how: torch.full(shape, 1 - 2**-24, dtype=how["dtype"]))
-    monkeypatch.setattr(torch, "randint", lambda low, high, shape, **how: torch.full(shape, -1.0, dtype=how["dtype"]))
-    assert name == "exponential" or (sample(name, (3,)).isfinite().all() and (sample(name, (3,)) < -least).all())
+@pytest.mark.parametrize(
+    ("name", "parameters", "farthest"),
+    [
+        ("cauchy", {"z0": 0, "gamma": 2}, 2 * 2**48 / math.pi),
+        ("t", {}, 2**48 / math.pi),
+        ("exponential", {"rate": 2}, 48 * math.log(2) / 2),
+    ],
+)
+def test_the_least_uniform_number_gives_the_farthest_draw_and_no_infinite_one(monkeypatch, name, parameters, farthest):
+    """The logarithm of 0 and 1/0 are infinite; a single uniform number would end the tails at 2²⁴/π and 24 ln 2."""
+
+    def draws(whole, fraction):
+        monkeypatch.setattr(torch, "randint", lambda _, __, shape, generator, **how: torch.full(shape, whole, **how))
+        monkeypatch.setattr(torch, "rand", lambda shape, generator, **how: torch.full(shape, fraction, **how))
+        return sample(name, 3, **parameters).tolist()
+
+    assert draws(0.0, 0.0) == pytest.approx([farthest] * 3)
+    if name != "exponential":  # the other tail, as far
+        assert draws(-1.0, 1 - 2**-24) == pytest.approx([-farthest] * 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
@@ -225,6 +234,19 @@ def test_channels_last_input_keeps_its_layout(common):
     assert t.is_contiguous(memory_format=torch.channels_last) and not t.is_contiguous()
     z = ((t - s) / 0.5)[: 1 if common else 2]
     assert p_value(z.flatten(), stats.norm) > 1e-3
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (1, 3, 0, 2)])
+@pytest.mark.parametrize("common", [False, True])
+def test_noise_is_drawn_in_the_order_of_memory(order, common):
+    """In another order, the drawing or the sum would jump through memory; and a seed would mean other noise."""
+    s = torch.zeros(2, 3, 4, 5).permute([order.index(i) for i in range(4)])  # s.permute(order) has no gaps
+    torch.manual_seed(0)
+    z = ActivationNoise("t", common=common)(s).permute(order)
+    batch = order.index(0)
+    torch.manual_seed(0)
+    truth = sample("t", [1 if common and i == batch else n for i, n in enumerate((2, 3, 4, 5))])
+    torch.testing.assert_close(z, truth.expand(2, 3, 4, 5))
 
 
 @pytest.mark.parametrize("common", [False, True])
