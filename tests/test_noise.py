@@ -129,13 +129,17 @@ def test_the_least_uniform_number_gives_the_farthest_draw_and_no_infinite_one(mo
     """The logarithm of 0 and 1/0 are infinite; a single uniform number would end the tails at 2²⁴/π and 24 ln 2."""
 
     def draws(whole, fraction):
-        monkeypatch.setattr(torch, "randint", lambda _, __, shape, generator, **how: torch.full(shape, whole, **how))
+        def randint(low, high, shape, generator, **how):
+            return torch.full(shape, low if whole is None else whole, **how)
+
+        monkeypatch.setattr(torch, "randint", randint)
         monkeypatch.setattr(torch, "rand", lambda shape, generator, **how: torch.full(shape, fraction, **how))
         return sample(name, 3, **parameters).tolist()
 
     assert draws(0.0, 0.0) == pytest.approx([farthest] * 3)
     if name != "exponential":  # the other tail, as far
         assert draws(-1.0, 1 - 2**-24) == pytest.approx([-farthest] * 3)
+        assert draws(None, 0.5) == pytest.approx([0.0] * 3, abs=1e-6)  # the middle lies where the numbers are coarse
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
