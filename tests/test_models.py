@@ -77,8 +77,11 @@ PRINTED = {
         },
     ),
     "another perceptron": (
-        lambda: mlp(4, 1, (3,), nn.ELU),
-        {"data": FLATTEN, "linear1": linear(4, 3), "act1": "ELU(alpha=1.0)", "linear2": linear(3, 1)},
+        lambda: mlp(4, 1, (3, 5, 2), nn.ELU),
+        {
+            "data": FLATTEN, "linear1": linear(4, 3), "act1": "ELU(alpha=1.0)", "linear2": linear(3, 5),
+            "act2": "ELU(alpha=1.0)", "linear3": linear(5, 2), "act3": "ELU(alpha=1.0)", "linear4": linear(2, 1),
+        },
     ),
     "the convolutional network": (
         lambda: convnet(3, 32, 10),
