@@ -364,6 +364,11 @@ X = torch.randn(10, 3, generator=torch.Generator().manual_seed(3))
 INTEGERS, NUMBERS = torch.arange(10) % 3, torch.arange(10.0)
 
 
+def test_batches_of_one_are_allowed():
+    """The smallest there are, as 0 is the smallest number of epochs."""
+    assert len(each(nn.Linear(3, 3), X, INTEGERS, batch_size=1)) == 1
+
+
 def hand_made(output, target):
     return (output - target).square().mean()
 
@@ -594,6 +599,7 @@ def test_dropout_and_corrupted_inputs_meet_the_same_draws_as_alone():
     models = [dense(seed, 0.4) for seed in (0, 1)]
     for model in models:
         inject(model, InputCorruption(0.3), ["0"], before=True)
+        model.eval()  # as an earlier training has left it
     found, truth, alone = both(models, x, y, 4)
     assert found == [pytest.approx(losses, rel=1e-5) for losses in truth]
     same(models, alone)
@@ -950,10 +956,14 @@ def test_the_third_network_is_compared_too():
         fit_many([noisy_mlp(alpha=a) for a in (0.1, 0.1, 0.2)], *TWO, epochs=1, progress=False)
 
 
+def own(self, module, inputs, output):
+    return output + self.linear.bias
+
+
 def self_reference():
     model = Setting(None)
     model.setting = [model.linear, model.linear.weight]
-    model.linear.register_forward_hook(lambda module, inputs, output: output + 0 * model.linear.bias)
+    model.linear.register_forward_hook(types.MethodType(own, model))
     model.forward = types.MethodType(Setting.forward, model)
     return model
 
@@ -994,9 +1004,29 @@ def test_networks_that_are_made_alike_are_taken(kind):
     """Deep copies, and networks that one function has made: objects of their own must not count as a difference."""
     make = ALIKE[kind]
     model = make()
-    if kind != "itself":  # whose closure would stay with the original
-        assert len(fit_many([model, copy.deepcopy(model)], *TWO, epochs=1, progress=False)) == 2
+    assert len(fit_many([model, copy.deepcopy(model)], *TWO, epochs=1, progress=False)) == 2
     assert _difference(make(), make()) is None
+
+
+def holding(part):
+    """A network with a hook that holds one of its own modules, or parameters, in a closure."""
+    model = hooked()
+    mine = model.get_submodule("act1") if part == "module" else model.linear2.bias
+    model.linear2.register_forward_hook(
+        lambda module, inputs, output: mine(output) if part == "module" else output + mine
+    )
+    return model
+
+
+@pytest.mark.parametrize("part", ["module", "parameter"])
+def test_hooks_that_hold_a_part_of_their_network_are_refused(part):
+    """A copy of the network would go on with the original's part: of one network alone, too, and of deep copies."""
+    assert _difference(holding(part), holding(part)) is None
+    model = holding(part)
+    for models in ([model], [holding(part), holding(part)], [model, copy.deepcopy(model)]):
+        with pytest.raises(ValueError, match=r"differ in linear2._forward_hooks .*no function may hold a module"):
+            fit_many(models, *TWO, epochs=1, progress=False)
+    assert _difference(model, copy.deepcopy(model)) == _difference(copy.deepcopy(model), model)
 
 
 def test_the_order_in_which_settings_were_made_does_not_matter():

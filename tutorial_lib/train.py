@@ -117,11 +117,14 @@ def fit_many(
     _check(x, y, epochs, batch_size)
     if not models:
         raise ValueError("0 models: expected at least one")
-    for k, model in enumerate(models[1:], start=1):
+    skeleton = copy.deepcopy(models[0])
+    for k, model in enumerate([*models[1:], skeleton], start=1):
         if difference := _difference(models[0], model):
+            pair = f"models 0 and {k}" if k < len(models) else "model 0 and its copy"
             raise ValueError(
-                f"{len(models)} models: expected all of one architecture, but models 0 and {k} differ in {difference} "
-                "(or it cannot be compared). Numbers by which they differ must be parameters or buffers"
+                f"{len(models)} models: expected all of one architecture, but {pair} differ in {difference} (or it "
+                "cannot be compared). Numbers by which they differ must be parameters or buffers, and no function may "
+                "hold a module of its own network"
             )
     own = not isinstance(seeds, int)
     if own and len(seeds) != len(models):
@@ -129,14 +132,12 @@ def fit_many(
     held = [id(tensor) for model in models for tensor in (*model.parameters(), *model.buffers())]
     if len(set(held)) < len(held):
         raise ValueError(f"{len(models)} models share a parameter or buffer: give each its own (copy.deepcopy)")
-    with _training(models, x.device):
+    with _training([*models, skeleton], x.device):
         parameters, buffers = torch.func.stack_module_state(models)
-        skeleton, loss = copy.deepcopy(models[0]), _fitting(loss)
+        loss, slots = _fitting(loss), _slots(skeleton)
         optimiser = optimizer(parameters.values(), lr=lr)
         torch.manual_seed(sum(seeds) if own else seeds)
         generators = [torch.Generator(x.device).manual_seed(seed) for seed in seeds] if own else [None]
-
-        slots = _slots(skeleton)
 
         def one(p, b, inputs, targets):
             state = {slot: {**p, **b}[name] for slot, name in slots.items()}
@@ -230,13 +231,10 @@ def _fitting(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tens
 
 
 def _slots(model: nn.Module) -> dict[str, str]:
-    """Every place of a parameter or buffer, once, and the name under which the model lists what is there (if tied)."""
-    first, slots = {}, {}
-    for name, module in model.named_modules():  # torch's own ties get a module that is used under two names wrong
-        for kind in (module.named_parameters, module.named_buffers):
-            for slot, tensor in kind(name, recurse=False, remove_duplicate=False):
-                slots[slot] = first.setdefault(id(tensor), slot)
-    return slots
+    """Every name of a parameter or buffer, with the first name of what is there (torch loses some ties by itself)."""
+    every = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+    first = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in every}
 
 
 def _unstack(models: list[nn.Module], parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> None:
@@ -277,19 +275,22 @@ def _facts(model: nn.Module):
 
 def _alike(one, other, known: list[dict[int, str]]) -> bool:
     """Whether two settings mean the same; modules and tensors `known` by name do if they bear the same name."""
-    if one is other or type(one) is not type(other):
-        return one is other
-    if id(one) in known[0]:
-        return known[0][id(one)] == known[1].get(id(other))
+    names = known[0].get(id(one)), known[1].get(id(other))
+    if names != (None, None) or type(one) is not type(other):
+        return None not in names and names[0] == names[1]
     parts = [_parts(value) for value in (one, other)]
-    if parts[0] is not None:
+    if parts[0] is not None:  # also of one and the same function: what it holds may belong to one of the networks alone
         return len(parts[0]) == len(parts[1]) and all(_alike(a, b, known) for a, b in zip(*parts, strict=True))
+    if one is other:
+        return True
+    if type(one).__eq__ is object.__eq__ and hasattr(one, "__dict__"):
+        return _alike(vars(one), vars(other), known)
     equal = getattr(one, "shape", None) == getattr(other, "shape", None) and one == other
     return bool(equal.all() if hasattr(equal, "all") else equal)
 
 
 def _parts(value) -> list | None:
-    """What a setting is made of, to be compared one by one; None for what can be compared as it is."""
+    """What a setting is made of, to be compared one by one; None for what is compared as a whole."""
     if isinstance(value, list | tuple):
         return list(value)
     if isinstance(value, dict):
@@ -301,9 +302,7 @@ def _parts(value) -> list | None:
     if isinstance(value, types.FunctionType):  # a hook that is made anew for each network has the same code
         bound = [cell.cell_contents for cell in value.__closure__ or ()]
         return [value.__code__, value.__defaults__, value.__kwdefaults__, *bound]
-    if isinstance(value, torch.utils.hooks.RemovableHandle):
-        return []
-    return [vars(value)] if type(value).__eq__ is object.__eq__ and hasattr(value, "__dict__") else None
+    return [] if isinstance(value, torch.utils.hooks.RemovableHandle) else None
 
 
 @contextlib.contextmanager
