@@ -433,6 +433,23 @@ def test_targets_that_fit_are_taken(net, y, loss):
     assert len(each(net, X, y, loss=loss)) == 1
 
 
+class Pair(nn.Module):
+    """Mean and logarithm of the variance, apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean, self.log = nn.Linear(3, 1), nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.mean(x), self.log(x)
+
+
+def test_outputs_that_are_no_tensor_are_the_losss_affair():
+    """A network may give what its own loss takes."""
+    loss = lambda o, t: (o[1] + (o[0] - t).square() * (-o[1]).exp()).mean()  # noqa: E731
+    assert len(each(Pair(), X, NUMBERS[:, None], loss=loss)) == 1
+
+
 def test_targets_are_checked_once_and_losses_may_fail_later():
     """The check costs nothing after the first batch, and an error of another batch is the loss's own."""
     calls = []

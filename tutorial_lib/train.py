@@ -99,10 +99,10 @@ def fit_many(
 
     Their parameters are stacked and every step is one vectorised pass (`torch.func.vmap`). That gains where the steps
     are small and many, as with networks of a few dozen units; a large network keeps a processor busy by itself.
-    Arguments are `fit`'s; the optimiser must treat every number alone, as SGD, RMSprop
-    and Adam do. With one number as `seeds` all meet the same batches and the same noise, and each ends where `fit` with
-    that seed would have taken it, up to rounding. With a list, each has batches and noise of its own (those of `fit`,
-    where a network draws no noise). Numbers by which the networks differ must be parameters or buffers.
+    Arguments are `fit`'s; the optimiser must treat every number alone, as SGD, RMSprop and Adam do. With one number as
+    `seeds` all meet the same batches and the same noise, and each ends where `fit` with that seed would have taken it,
+    up to rounding. With a list, each has batches and noise of its own (those of `fit`, where a network draws no noise).
+    Numbers by which the networks differ must be parameters or buffers.
     ``callback(epoch, mean_losses)`` finds the models up to date; what it changes in them has no effect on the training,
     and parameters and buffers are overwritten. The models are left in evaluation mode, also by an error or an
     interrupt, with the weights reached by then. Raises `ValueError` for no models, for differing ones (it names what
@@ -213,10 +213,10 @@ def _fitting(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tens
         if not first:
             return loss(output, target)
         first = False
+        if not isinstance(output, Tensor) or output.shape == target.shape:
+            return loss(output, target)
         shapes = f"outputs of shape {tuple(output.shape)} and targets of shape {tuple(target.shape)}, {target.dtype}"
         expected = "Expected [B] whole numbers (labels), or targets of the output's shape"
-        if output.shape == target.shape:
-            return loss(output, target)
         with contextlib.suppress(RuntimeError):  # shapes that cannot be broadcast are the loss's own affair
             if torch.broadcast_shapes(output.shape, target.shape) not in (output.shape, target.shape):
                 raise ValueError(f"{shapes}, would be broadcast against each other. {expected}")
@@ -224,7 +224,7 @@ def _fitting(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tens
             warnings.filterwarnings("error", "Using a target size")  # torch's own losses where they broadcast
             try:
                 return loss(output, target)
-            except Exception as error:
+            except (RuntimeError, ValueError, IndexError, AssertionError, UserWarning) as error:
                 raise ValueError(f"the loss fails on {shapes}: {error}. {expected}") from error
 
     return value
