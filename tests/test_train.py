@@ -364,6 +364,20 @@ X = torch.randn(10, 3, generator=torch.Generator().manual_seed(3))
 INTEGERS, NUMBERS = torch.arange(10) % 3, torch.arange(10.0)
 
 
+@pytest.mark.parametrize("trainer", ["fit", "fit_many"])
+def test_a_batch_has_256_inputs_unless_told(trainer):
+    """The defaults of the two must agree, or networks trained together and alone would part."""
+    sizes, (x, y) = [], classes(257)
+
+    def loss(output, target):
+        sizes.append(len(target))
+        return nn.functional.cross_entropy(output, target)
+
+    net, options = nn.Linear(3, 3), {"epochs": 1, "loss": loss, "progress": False}
+    fit(net, x, y, **options) if trainer == "fit" else fit_many([net], x, y, **options)
+    assert sizes == [256, 1]
+
+
 def test_batches_of_one_are_allowed():
     """The smallest there are, as 0 is the smallest number of epochs."""
     assert len(each(nn.Linear(3, 3), X, INTEGERS, batch_size=1)) == 1
@@ -1048,5 +1062,5 @@ def test_hooks_that_hold_a_part_of_their_network_are_refused(part):
 
 def test_the_order_in_which_settings_were_made_does_not_matter():
     """One network's dictionary was updated, the other's written anew."""
-    models = [Setting({"a": 1, "b": 2}), Setting({"b": 2, "a": 1})]
+    models = [Setting({"a": 1, "b": 1, "c": 0}), Setting({"c": 0, "b": 1, "a": 1})]
     assert len(fit_many(models, *TWO, epochs=1, progress=False)) == 2
