@@ -21,6 +21,7 @@ from tutorial_lib import DataError, load_data
 from tutorial_lib import data as module
 from tutorial_lib.data import NAMES, SLIMS, TORCHVISION
 from tutorial_lib.errors import InputError
+from tutorial_lib.sweep import RESULTS, provenance
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -78,6 +79,16 @@ def test_digits_are_scikit_learns_each_once():
     assert data.x_test.shape == (360, 1, 8, 8)
     assert sorted((*row, label) for row, label in zip(x, y, strict=True)) == truth
     assert set(data.y_test.bincount().tolist()) <= {35, 36, 37}  # held out evenly
+
+
+@pytest.mark.parametrize(
+    ("name", "experiment"), [("digits", "activation-noise/fig-3"), ("diabetes", "explicit-reg/fig-7")]
+)
+def test_the_embedded_sets_are_those_of_the_shipped_tables(name, experiment):
+    """Another split, or another release of scikit-learn's data: no number of the book could be measured again."""
+    known = provenance(RESULTS / experiment / f"{name}-desk.csv")["dataset"]
+    data = load_data(name)
+    assert (data.name, data.source, data.sha256) == (known["name"], known["source"], known["sha256"])
 
 
 # --- the reader's own .npz
@@ -857,6 +868,7 @@ def test_subsets_are_balanced_seeded_and_belong_together(tmp_path):
     assert subset(train=12, seed=0)[0] < chosen  # a larger subset adds to a smaller one
     assert subset(train=50)[1].y_train.bincount().tolist() == [20, 20, 10]  # the small class runs out
     assert len(subset(train=90)[0]) == 90
+    assert len(subset(train=1, test=1)[0]) == 1  # as little as there can be
 
 
 @pytest.mark.parametrize("options", [{"train": 0}, {"train": 13}, {"test": 7}, {"test": -1}])
