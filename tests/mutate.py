@@ -32,6 +32,8 @@ COVER = {  # the tests that are to notice a change of a module, quickest first; 
     "claims": ["test_claims.py"],
     "draw": ["test_draw.py"],
     "fingerprint": ["test_fingerprint.py"],
+    "store": ["test_sweep.py"],
+    "workers": ["test_sweep.py"],
     "sweep": ["test_sweep.py"],
 }
 SWAP = {

@@ -334,9 +334,9 @@ def axis_labels(panel) -> list[str]:
 
 
 def test_theorem_1_shows_the_measured_ratios(browser):
-    from tutorial_lib.draw import mean_and_sem
-    from tutorial_lib.papers.explicit_reg.experiments import pick, ratios
-    from tutorial_lib.sweep import read_table
+    from tutorial_lib.draw import mean_and_sem, pick
+    from tutorial_lib.papers import read_table
+    from tutorial_lib.papers.explicit_reg.figures import ratios
 
     table = pick(ratios(read_table("explicit-reg/theorem-1", "digits", "desk")), where="average over data", epochs=2)
     with Page(browser, "book/explicit-reg") as opened:
@@ -384,9 +384,8 @@ def test_the_spectrum_follows_the_time_slider_and_its_axes_stand_still(browser):
 
 
 def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser):
-    from tutorial_lib.draw import mean_and_sem
-    from tutorial_lib.papers.explicit_reg.experiments import pick
-    from tutorial_lib.sweep import read_table
+    from tutorial_lib.draw import mean_and_sem, pick
+    from tutorial_lib.papers import read_table
 
     with Page(browser, "book/explicit-reg", viewport={"width": 1400, "height": 900}) as opened:
         root = explorer(opened, "Sensitivity and reliability")
@@ -495,7 +494,7 @@ def test_a_click_on_the_map_moves_the_point_and_batch_noise_moves_the_run(browse
 
 def test_disturbed_images_shows_the_measured_accuracies(browser):
     from tutorial_lib.draw import mean_and_sem, pick
-    from tutorial_lib.sweep import read_table
+    from tutorial_lib.papers import read_table
 
     keys = {"optimizer": "sgd"}
     with Page(browser, "book/ninr") as opened:
@@ -519,7 +518,7 @@ def test_disturbed_images_shows_the_measured_accuracies(browser):
 
 def test_the_strength_slider_goes_through_the_phases(browser):
     from tutorial_lib.draw import pick
-    from tutorial_lib.sweep import read_table
+    from tutorial_lib.papers import read_table
 
     table = pick(read_table("ninr/fig-3", "mnist", "desk"), measure="phase")
     with Page(browser, "book/ninr") as opened:

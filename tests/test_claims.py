@@ -10,16 +10,21 @@ import pandas as pd
 import pytest
 
 from tutorial_lib import claims as verdicts
-from tutorial_lib.claims import Claim, board, by_seed, judge, margins, scoreboard
-from tutorial_lib.papers import claims, experiments
+from tutorial_lib.claims import Claim, board, by_seed, judge, margins
+from tutorial_lib.papers import claims, experiments, read_table, shipped
 from tutorial_lib.papers.activation_noise import reported
 from tutorial_lib.papers.activation_noise.claims import BALANCED, CLAIMS
-from tutorial_lib.papers.activation_noise.experiments import TABLE_PAIRS, counts
-from tutorial_lib.sweep import read_table, shipped
+from tutorial_lib.papers.activation_noise.figures import TABLE_PAIRS
+from tutorial_lib.papers.activation_noise.sweeps import counts
 
 MEASURED = [claim for claim in CLAIMS if claim.experiment]
 FIELDS = ("id", "paper", "item", "claim", "reported", "reported_text", "reported_error", "measured", "interval",
           "seeds", "dataset", "budget", "verdict", "command")  # fmt: skip
+
+
+def scoreboard(found):
+    """The scoreboard of some claims; made-up ones speak of a made-up experiment."""
+    return verdicts.scoreboard(found, {**experiments(), "a-paper/table-1": "a-paper/table-1"})
 
 
 def table(accuracy, seeds=3, noise=0.3):
@@ -304,6 +309,12 @@ def test_a_rule_that_forgets_its_columns_is_named(tables):
     assert entry["problem"] == "KeyError: 'setting'"
 
 
+def test_a_claim_of_an_experiment_that_is_left_out_is_not_measured_and_says_why():
+    """A wing whose figures cannot be read must not take the scoreboard with it."""
+    (entry,) = scoreboard([claim(experiment="broken/fig-1")])
+    assert entry["verdict"] == "not measured" and entry["problem"] == "no experiment broken/fig-1"
+
+
 def test_infinite_bounds_become_null(monkeypatch):
     """JSON has no infinity: one seed has an interval without bounds."""
     monkeypatch.setattr(verdicts, "shipped", lambda name: [{"dataset": "digits", "budget": "desk"}])
@@ -512,15 +523,15 @@ WINGS = [c for c in claims() if c.experiment]
 
 @pytest.fixture(scope="module")
 def partials():
-    """Parts of a claim's smallest shipped table, made once for all claims on it."""
+    """Parts of the smallest shipped table of a claim's experiment, made once."""
     found = {}
 
     def get(claim):
         there = [t for t in shipped(claim.experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
         least = min(there, key=lambda t: t["rows"])
-        if least["path"] not in found:
-            found[least["path"]] = partial(read_table(claim.experiment, least["dataset"], least["budget"]))
-        return found[least["path"]]
+        if claim.experiment not in found:
+            found[claim.experiment] = partial(read_table(claim.experiment, least["dataset"], least["budget"]))
+        return found[claim.experiment]
 
     return get
 

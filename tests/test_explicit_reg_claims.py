@@ -6,9 +6,9 @@ import pytest
 
 from tutorial_lib.claims import judge
 from tutorial_lib.papers.explicit_reg.claims import CLAIMS, follows
-from tutorial_lib.papers.explicit_reg.experiments import (
+from tutorial_lib.papers.explicit_reg.figures import EXPERIMENTS
+from tutorial_lib.papers.explicit_reg.sweeps import (
     BASELINE,
-    EXPERIMENTS,
     FREQUENCIES,
     INPUT,
     NOISE,

@@ -35,15 +35,15 @@ def test_the_panel_trains_infers_and_keeps_its_networks(monkeypatch):
 
 
 def test_the_panel_of_explicit_regularisation_trains_and_keeps_its_networks(monkeypatch):
-    from tutorial_lib.papers.explicit_reg import experiments, explorers
+    from tutorial_lib.papers.explicit_reg import explorers, sweeps
 
-    trained, train = [], experiments.train
+    trained, train = [], sweeps.train
 
     def counting(model, x, y, kind, variance, *arguments):
         trained.append((kind, variance))
         return train(model, x[:64], y[:64], kind, variance, *arguments)
 
-    monkeypatch.setattr(experiments, "train", counting)
+    monkeypatch.setattr(sweeps, "train", counting)
     controls, message = parts(explorers.live())
     assert {"training", "variance σ²", "activation", "epochs"} <= set(controls)
     controls["epochs"].value, controls["training"].value, controls["variance σ²"].value = 1, "regulariser", 0.2
@@ -56,15 +56,15 @@ def test_the_panel_of_explicit_regularisation_trains_and_keeps_its_networks(monk
 
 
 def test_the_panel_of_noise_injection_nodes_trains_and_keeps_its_networks(monkeypatch):
-    from tutorial_lib.papers.ninr import experiments, explorers
+    from tutorial_lib.papers.ninr import explorers, sweeps
 
-    equipped, equip = [], experiments.equip
+    equipped, equip = [], sweeps.equip
 
     def counting(model, x, *arguments):
         equipped.append(arguments)
         return equip(model, x, *arguments)
 
-    monkeypatch.setattr(experiments, "equip", counting)
+    monkeypatch.setattr(sweeps, "equip", counting)
     controls, message = parts(explorers.live())
     assert {"training", "σ_ε", "distribution", "epochs"} <= set(controls)
     controls["epochs"].value, controls["σ_ε"].value, controls["distribution"].value = 1, 20.0, "uniform"

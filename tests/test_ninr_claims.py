@@ -8,13 +8,13 @@ import pytest
 
 from tutorial_lib.claims import judge
 from tutorial_lib.papers.ninr.claims import CLAIMS, own_table
-from tutorial_lib.papers.ninr.experiments import (
+from tutorial_lib.papers.ninr.figures import EXPERIMENTS, label
+from tutorial_lib.papers.ninr.sweeps import (
     CDT,
     COLOUR,
     DROPOUT,
     DYNAMICS,
     EQUAL,
-    EXPERIMENTS,
     FULL,
     IN,
     NONE,
@@ -23,7 +23,6 @@ from tutorial_lib.papers.ninr.experiments import (
     TRAINING,
     TRANSFER,
     WIDE,
-    label,
 )
 
 SELECT = {e.name: e.select for e in EXPERIMENTS}

@@ -104,7 +104,7 @@ def test_imports_run_one_way_downwards(layer):
 
 
 def test_no_wing_imports_another():
-    wings = [p.name for p in (ROOT / "tutorial_lib/papers").iterdir() if (p / "experiments.py").exists()]
+    wings = [p.name for p in (ROOT / "tutorial_lib/papers").iterdir() if (p / "method.py").exists()]
     assert wings
     for wing in wings:
         for file in (ROOT / "tutorial_lib/papers" / wing).glob("*.py"):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from tutorial_lib.sweep import Experiment, Sweep, process_pool, run
+from tutorial_lib.data import load_data
+from tutorial_lib.sweep import Experiment, Sweep, run
+from tutorial_lib.workers import process_pool
 
 
 def cell(config, a, seed):
@@ -37,7 +39,20 @@ TABLE = Experiment("toy/table-1", "Table 1", "A view of it", "none", SWEEP, draw
 VIEWS = [FIGURE, TABLE]
 
 
+def data_cell(config, a, seed):
+    """The mean of the training images: one number a cell that the data decide."""
+    cell(config, a, seed)
+    data = load_data(config["dataset"], config["folder"], seed=seed, **config["data"])
+    return [{"images": len(data.x_train), "value": data.x_train.mean().item()}]
+
+
+DATA_SETTINGS = {"smoke": {"default": {"seeds": 1, "points": 2, "scale": 1.0, "pause": 0.0, "data": {"test": 5}}}}
+DATA_SWEEP = Sweep("toy/data", data_cell, grid, DATA_SETTINGS)
+DATA = Experiment("toy/data", "Table 2", "On images", "none", DATA_SWEEP, draw)
+
+
 if __name__ == "__main__":
     out, workers = Path(sys.argv[1]), int(sys.argv[2])
-    executor = process_pool(workers) if workers > 1 else None
-    run(TABLE, VIEWS, budget="desk", out=out, executor=executor, width=workers, progress=False)
+    with process_pool(workers) as pool:
+        executor = pool if workers > 1 else None
+        run(TABLE, VIEWS, budget="desk", out=out, executor=executor, width=workers, progress=False)

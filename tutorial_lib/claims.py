@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from .sweep import command, read_table, shipped, t_interval
+from .sweep import Experiment, command, read_table, shipped, t_interval
 
 VERDICTS = ("holds", "holds in part", "not seen", "contradicted", "not measured")
 
@@ -112,10 +112,11 @@ def judge(margins: pd.DataFrame) -> dict:
     return {"measured": measured, "interval": list(interval), "verdict": verdict, "settings": settings}
 
 
-def scoreboard(claims: list[Claim]) -> list[dict]:
+def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[dict]:
     """One entry per claim and shipped table it speaks of; a claim without a table is `not measured`.
 
-    So is one whose rule raises: its entry has a ``problem`` ("KeyError: 'kind'"), and the others go on.
+    So is one whose rule raises, or whose experiment is not among `experiments`: its entry has a ``problem``
+    ("KeyError: 'kind'"), and the others go on.
     """
     entries = []
     for claim in claims:
@@ -133,9 +134,11 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
             found = {"dataset": "the paper's tables", "budget": "reported", "command": "python -m tutorial_lib claims"}
             entries.append({**head, **found, "seeds": 10, **_judged(claim.rule)})
             continue
-        tables = [t for t in shipped(claim.experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
+        experiment = experiments.get(claim.experiment)
+        tables = [] if experiment is None else shipped(experiment)
+        tables = [t for t in tables if claim.datasets is None or t["dataset"] in claim.datasets]
         for t in tables:
-            table = read_table(claim.experiment, t["dataset"], t["budget"])
+            table = read_table(experiment, t["dataset"], t["budget"])
             seeds = table["seed"].nunique()
             found = {
                 "dataset": t["dataset"],
@@ -147,7 +150,8 @@ def scoreboard(claims: list[Claim]) -> list[dict]:
         if not tables:
             dataset = claim.datasets[0] if claim.datasets else "digits"
             found = {"dataset": dataset, "budget": "desk", "command": command(claim.experiment, "desk", dataset)}
-            entries.append({**head, **found, "seeds": 0, **judge(margins({}))})
+            problem = {"problem": f"no experiment {claim.experiment}"} if experiment is None else {}
+            entries.append({**head, **found, "seeds": 0, **judge(margins({})), **problem})
     return [_plain(entry) for entry in entries]
 
 

@@ -2,32 +2,40 @@
 
 A `Sweep` says what is measured: its settings a budget, its grid, and the function that computes one cell. An
 `Experiment` is one figure or table of a paper: a view of a sweep and the way it is drawn. `run` computes the missing
-cells, keeps each in SQLite the moment it is done, and writes the table of every view with its provenance.
+cells, keeps each the moment it is done, writes the sweep's table with its provenance, and draws every view.
 """
 
 import contextlib
-import hashlib
+import functools
 import importlib.metadata
 import io
 import json
 import math
-import multiprocessing
-import multiprocessing.connection
 import os
 import platform
-import sqlite3
+import random
+import shlex
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 
+from .data import NAMES, TABLES, Data, load_data
+from .errors import InputError
+from .fingerprint import fingerprint
+from .store import Finished, Store, digest, write_atomically
+from .workers import InProcess
+
 BUDGETS = ("smoke", "desk", "paper")
+PACKAGE = Path(__file__).resolve().parent
+RESULTS = PACKAGE / "results"
+"""The measured tables that travel with the package."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +53,15 @@ class Sweep:
     grid: Callable[[dict], list[dict]]
     settings: dict[str, dict[str, dict]]
     datasets: dict[str, str] = field(default_factory=lambda: dict.fromkeys(BUDGETS, "digits"))
+    suits: Callable[[str], bool] = lambda dataset: dataset not in TABLES
+    """Whether it can be measured on a data set; unless it says otherwise, on images only."""
+    check: Callable[[dict, Data], None] = lambda config, data: None
+    """`check(config, data)` raises `ValueError` where the data do not fit, before anything is computed."""
 
     def config(self, budget: str, dataset: str | None = None) -> dict:
         """The settings of `budget` on `dataset` (by default the budget's own)."""
         if budget not in self.settings:
-            raise ValueError(f"unknown budget {budget!r}: choose from {', '.join(self.settings)}")
+            raise InputError(f"{self.name} has no budget {budget!r}: choose from {', '.join(self.settings)}")
         dataset = dataset or self.datasets[budget]
         settings = self.settings[budget]
         merged = {**settings["default"], **settings.get(dataset, {})}
@@ -75,12 +87,20 @@ class Experiment:
     select: Callable[[pd.DataFrame], pd.DataFrame] = lambda table: table
     datasets: dict[str, str] | None = None
     """Each budget's data set, where it is not the sweep's."""
-    suits: Callable[[str], bool] = lambda dataset: True
-    """Whether there is something to show on a data set; views that a data set does not suit are left out."""
+    shows: Callable[[str], bool] = lambda dataset: True
+    """Whether there is something to show on a data set that the sweep suits; else the view is left out."""
+
+    def suits(self, dataset: str) -> bool:
+        """Whether there is something to measure and to show on a data set."""
+        return self.sweep.suits(dataset) and self.shows(dataset)
 
     def config(self, budget: str, dataset: str | None = None) -> dict:
         """The settings of `budget` on `dataset` (by default the budget's own)."""
         return self.sweep.config(budget, dataset or (self.datasets or {}).get(budget))
+
+    def view(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Its part of the sweep's table, without columns that are empty there."""
+        return self.select(table).dropna(axis=1, how="all").reset_index(drop=True)
 
 
 def run(
@@ -90,142 +110,236 @@ def run(
     budget: str = "smoke",
     dataset: str | None = None,
     folder: str | Path = "data",
+    data: dict | None = None,
     device: str = "cpu",
     seeds: int | None = None,
     out: str | Path = "runs",
     executor: Executor | None = None,
     width: int = 1,
+    keep_cells: bool = False,
     progress: bool = True,
-) -> dict[str, Path]:
-    """Compute what is missing of an experiment's sweep and write the tables of all its `views`; return their paths.
+) -> list[Path]:
+    """Compute what is missing of an experiment's sweep; write its table, and draw all its `views`. Returns the paths.
 
-    Finished cells survive an interrupt or a killed process: the same call goes on where it stopped. `executor` is any
-    `concurrent.futures.Executor` (None: this process); `width` cells are in flight at a time.
-    Raises `DataError` or `ValueError` before anything is computed or written.
+    Finished cells survive an interrupt or a killed process: the same call goes on where it stopped. So do those of the
+    table that travels with the package. Cells that other code computed are left alone; with `keep_cells` some of them
+    are computed again, and all are taken over if these agree. `data` overrides settings of ``config["data"]``: train,
+    test, size. `executor` is any `concurrent.futures.Executor` (None: this process); `width` cells are in flight at a
+    time. Raises `InputError`, before anything is computed or written where that can be known.
     """
-    from .data import load_data
-
     sweep = experiment.sweep
     config = experiment.config(budget, dataset)
-    if not experiment.suits(config["dataset"]):
-        others = ", ".join(v.name for v in views if v.suits(config["dataset"])) or "none"
-        raise ValueError(f"{experiment.name} has nothing to show on {config['dataset']}; what has: {others}")
+    label, about, identity = _prepare(experiment, views, config, dataset, folder, data or {}, device)
     if seeds is not None and seeds < 1:
-        raise ValueError(f"seeds = {seeds}: expected at least 1")
-    label, source, inputs = config["dataset"], {}, {}
-    if "data" in config:
-        data = load_data(config["dataset"], folder, size=config["data"].get("size"))
-        label, source = data.name, {"source": data.source, "sha256": data.sha256}
-        inputs["data_sha256"] = data.sha256
-    if "target" in config:
-        data = load_data(config["target"], folder)
-        source["target"] = {"name": data.name, "source": data.source, "sha256": data.sha256}
-        inputs["target_sha256"] = data.sha256
+        raise InputError(f"seeds = {seeds}: expected at least 1")
     cells = sweep.cells(config, seeds)
-    identity = _digest({**config, "device": device, "data_sha256": None, **inputs})
-    store = Store(Path(out) / sweep.name / f"{label}-{budget}.sqlite", identity)
+    table_path = Path(out) / sweep.name / f"{label}-{budget}.csv"
+    store = Store(table_path.with_suffix(".sqlite"), identity, fingerprint(sweep.cell))
+    task, revision = (
+        _Task(sweep.cell, {**config, "folder": str(folder), "device": device}),
+        _commit(PACKAGE),
+    )
+    executor = executor or InProcess()
+    _take_over(store, _shipped_cells(store, sweep, label, budget, cells), cells, keep_cells, executor, task)
     done = store.finished()
-    missing = [cell for cell in cells if _digest(cell) not in done]
-    task, code = _Task(sweep.cell, {**config, "folder": str(folder), "device": device}), _commit()
+    missing = [cell for cell in cells if digest(cell) not in done]
     for cell, (rows, seconds) in _progress(
-        _complete(executor or InProcess(), task, missing, width), len(cells), len(cells) - len(missing), progress
+        _complete(executor, task, missing, width), len(cells), len(cells) - len(missing), progress
     ):
-        store.add(cell, rows, seconds, code)
+        store.add(Finished(cell, rows, seconds, revision))
     done = store.finished()
-    results = [done[_digest(cell)] for cell in cells]
-    table = pd.DataFrame([{**cell, **row} for cell, (rows, *_) in zip(cells, results, strict=True) for row in rows])
-    provenance = {
+    results = [done[digest(cell)] for cell in cells]
+    table = pd.DataFrame([{**cell, **row} for cell, found in zip(cells, results, strict=True) for row in found.rows])
+    count = cells[-1]["seed"] + 1
+    known = {
+        "sweep": sweep.name,
+        "command": command(experiment.name, budget, dataset or config["dataset"], count, device, folder, data),
+        "rows": len(table),
         "configuration": config,
-        "seeds": sorted({cell["seed"] for cell in cells}),
-        "dataset": {"name": label, **source},
+        "seeds": list(range(count)),
+        "dataset": {"name": label, **about},
         "cells": len(cells),
-        "cell_seconds": round(sum(seconds for _, seconds, _ in results), 1),
-        "commits": sorted({code or "not in a checkout" for *_, code in results}),
+        "cell_seconds": round(sum(found.seconds for found in results), 1),
+        "commits": sorted({found.commit or "not in a checkout" for found in results}),
+        "identity": identity,
+        "code": store.code,
         "device": _device_name(device),
         "versions": _versions(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
-    paths = {}
-    for view in (v for v in views if v.suits(config["dataset"])):
-        selected = view.select(table).dropna(axis=1, how="all").reset_index(drop=True)
-        head = {
-            "experiment": view.name,
-            "command": command(view.name, budget, config["dataset"], len(provenance["seeds"]), device),
-            "rows": len(selected),
-        }
-        path = paths[view.name] = Path(out) / view.name / f"{label}-{budget}.csv"
-        _write_atomically(path, selected.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
-        _write_atomically(
-            path.with_suffix(".json"),
-            (json.dumps({**head, **provenance}, indent=1, ensure_ascii=False) + "\n").encode(),
+    write_atomically(table_path, table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode())
+    write_atomically(table_path.with_suffix(".json"), (json.dumps(known, indent=1, ensure_ascii=False) + "\n").encode())
+    table = pd.read_csv(table_path)  # what is drawn is what was written
+    shown = [view for view in views if view.suits(config["dataset"])]
+    return [table_path, *(_write_drawing(view, view.draw(view.view(table), label), table_path) for view in shown)]
+
+
+def _prepare(experiment, views, config: dict, dataset, folder, data: dict, device: str) -> tuple[str, dict, str]:
+    """Label of the data, what is known of them, and the run's identity; all that can be found wrong is said here."""
+    name, inputs = config["dataset"], {}
+    if "data" not in config:
+        if dataset not in (None, "none") or data:
+            raise InputError(f"{experiment.name} uses no data: leave --dataset, --train, --test and --size out")
+        label, about = "none", {}
+    else:
+        if not experiment.suits(name):
+            others = ", ".join(v.name for v in views if v.suits(name)) or "none"
+            raise InputError(f"{experiment.name} has nothing to show on {name}; what has: {others}")
+        config["data"] = {**config["data"], **data}
+        found = load_data(name, folder, **config["data"])  # as a cell will
+        try:
+            experiment.sweep.check(config, found)
+        except ValueError as error:
+            raise InputError(
+                f"{found.name} does not suit {experiment.name}: {error} (--size S resizes images)"
+            ) from error
+        label, about = found.name, {"source": found.source, "sha256": found.sha256}
+        inputs["data_sha256"] = found.sha256
+    if "target" in config:
+        found = load_data(config["target"], folder)
+        about["target"] = {"name": found.name, "source": found.source, "sha256": found.sha256}
+        inputs["target_sha256"] = found.sha256
+    return label, about, identity_of(config, device, inputs)
+
+
+def identity_of(config: dict, device: str, inputs: dict) -> str:
+    """What two cells must share to stand in one table: the settings but the number of seeds, the device, the data.
+
+    Data are known by their content (`inputs`: checksums), wherever they lie and whatever their file is called.
+    """
+    settings = {key: value for key, value in config.items() if key not in ("seeds", "dataset", "target")}
+    return digest({**settings, "device": device, **inputs})
+
+
+def _shipped_cells(store: Store, sweep: Sweep, label: str, budget: str, cells: list[dict]) -> dict[str, Finished]:
+    """The cells of the table that travels with the package, if it is of this configuration.
+
+    Where it was made by the same code they are finished cells, and kept as such; else they are returned.
+    """
+    path = RESULTS / sweep.name / f"{label}-{budget}.csv"
+    if not path.exists() or (known := provenance(path)).get("identity") != store.identity:
+        return {}
+    seconds, commit = known["cell_seconds"] / known["cells"], ", ".join(known["commits"])
+    found = {digest(cell): Finished(cell, rows, seconds, commit) for cell, rows in cells_of(_read(path), cells)}
+    if known.get("code") != store.code:
+        return found
+    for done in found.values():
+        store.add(done)
+    return {}
+
+
+def cells_of(table: pd.DataFrame, cells: list[dict]) -> Iterator[tuple[dict, list[dict]]]:
+    """Those of `cells` that a table holds, each with its rows.
+
+    >>> table = pd.DataFrame({"a": [1, 1, 2], "seed": 0, "v": [0.5, None, 2.0]})
+    >>> list(cells_of(table, [{"a": 1.0, "seed": 0}, {"a": 3, "seed": 0}]))
+    [({'a': 1.0, 'seed': 0}, [{'v': 0.5}, {}])]
+    """
+    keys = list(cells[0])
+    if not {*keys} <= {*table.columns}:
+        return
+    groups = {tuple(map(_text, values)): part for values, part in table.groupby(keys, sort=False, dropna=False)}
+    for cell in cells:
+        part = groups.get(tuple(map(_text, cell.values())))
+        if part is not None:
+            yield cell, [_filled(row) for row in part.drop(columns=keys).to_dict("records")]
+
+
+def _text(value) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.6g}" if number else str(value)
+
+
+def _filled(row: dict) -> dict:
+    return {key: value for key, value in row.items() if value is not None and value == value}
+
+
+CHECKED, CLOSE = 3, 1e-3
+"""How many cells of other code are computed again before all are kept; by what part their numbers may differ, which
+rounding on another processor can reach and a change of method hardly stays under."""
+
+
+def _take_over(store: Store, shipped: dict[str, Finished], cells: list[dict], keep: bool, executor, task) -> None:
+    """Finished cells of other code: said to be there, or, with `keep`, checked and made cells of this code."""
+    mine = store.finished()
+    wanted = [key for key in map(digest, cells) if key not in mine]
+    others = {key: done for key, done in {**shipped, **store.others()}.items() if key in set(wanted)}
+    if not others:
+        return
+    if not keep:
+        print(
+            f"{len(others)} finished cells of this configuration were computed by other code and are left alone; "
+            f"--keep-cells takes them over if {min(CHECKED, len(others))} of them, computed again, agree",
+            file=sys.stderr,
         )
-        _write_drawing(view.draw(selected, label), path)
-    return paths
+        return
+    for key in random.Random(0).sample(sorted(others), min(CHECKED, len(others))):
+        cell, rows = others[key].cell, others[key].rows
+        if found := difference(rows, executor.submit(task, cell).result()[0]):
+            raise InputError(
+                f"--keep-cells: this code computes another cell {json.dumps(cell, ensure_ascii=False)}: {found}. Run "
+                "without --keep-cells, so that all cells are computed anew"
+            )
+    for done in others.values():
+        store.add(done)
 
 
-RESULTS = Path(__file__).parent / "results"
-"""The measured tables that travel with the package."""
+def difference(old: list[dict], new: list[dict]) -> str | None:
+    """The first difference between a cell's rows and those computed again that rounding does not explain; None: none.
+
+    >>> difference([{"kind": "a", "v": 1.0}], [{"kind": "a", "v": 1.0001}])
+    >>> difference([{"v": 1.0}], [{"v": 1.1}])
+    'v was 1.0 and is 1.1 (row 1)'
+    """
+    if len(old) != len(new):
+        return f"{len(old)} rows were, {len(new)} are there"
+    for k, (a, b) in enumerate(zip(map(_filled, old), map(_filled, new), strict=True), start=1):
+        for name in {**a, **b}:
+            one, other = a.get(name), b.get(name)
+            numbers = all(isinstance(v, int | float) for v in (one, other))
+            if not (math.isclose(one, other, rel_tol=CLOSE, abs_tol=1e-6) if numbers else one == other):
+                return f"{name} was {one} and is {other} (row {k})"
+    return None
 
 
-def shipped(name: str) -> list[dict]:
-    """The shipped tables of an experiment: dataset, budget, rows, path."""
+def shipped(experiment: Experiment) -> list[dict]:
+    """The shipped tables that an experiment is a view of: dataset, budget, rows, path."""
     found = []
-    for path in sorted((RESULTS / name).glob("*.csv")):
+    for path in sorted((RESULTS / experiment.sweep.name).glob("*.csv")):
         dataset, _, budget = path.stem.rpartition("-")
-        found.append({"dataset": dataset, "budget": budget, "rows": provenance(path)["rows"], "path": path})
+        if experiment.suits(dataset):
+            found.append({"dataset": dataset, "budget": budget, "rows": provenance(path)["rows"], "path": path})
     return found
 
 
-def read_table(name: str, dataset: str, budget: str, folder: str | Path = RESULTS) -> pd.DataFrame:
-    """A measured table; by default one that travels with the package. `ValueError` if there is none."""
-    path = Path(folder) / name / f"{dataset}-{budget}.csv"
+def read_table(experiment: Experiment, dataset: str, budget: str) -> pd.DataFrame:
+    """An experiment's view of a shipped table. `InputError` if there is none."""
+    path = RESULTS / experiment.sweep.name / f"{dataset}-{budget}.csv"
     if not path.exists():
-        there = ", ".join(f"{t['dataset']}-{t['budget']}" for t in shipped(name)) or "none"
-        raise ValueError(
-            f"no table {dataset}-{budget} of {name}; shipped: {there}. Make it: {command(name, budget, dataset)}"
+        there = ", ".join(f"{t['dataset']}-{t['budget']}" for t in shipped(experiment)) or "none"
+        raise InputError(
+            f"no table {dataset}-{budget} of {experiment.name}; shipped: {there}. "
+            f"Make it: {command(experiment.name, budget, dataset)}"
         )
+    return experiment.view(_read(path))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return _read_once(path, path.stat().st_mtime_ns).copy()
+
+
+@functools.lru_cache(maxsize=4)
+def _read_once(path: Path, changed: int) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
 def provenance(path: Path) -> dict:
     """What is known of how the table at `path` came about."""
-    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-
-
-class Store:
-    """Finished cells in an SQLite file, one transaction a cell; cells of another configuration stay apart."""
-
-    def __init__(self, path: Path, identity: str):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.identity = path, identity
-        with self._open() as db:
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS cells (identity TEXT, key TEXT, cell TEXT, rows TEXT, seconds REAL, "
-                "code TEXT, PRIMARY KEY (identity, key))"
-            )
-
-    @contextlib.contextmanager
-    def _open(self):
-        try:
-            db = sqlite3.connect(self.path, timeout=60)
-            with contextlib.closing(db), db:
-                yield db
-        except sqlite3.DatabaseError as error:
-            raise ValueError(
-                f"{self.path} is not a usable store of finished cells ({error}): move it away and run again"
-            ) from error
-
-    def add(self, cell: dict, rows: list[dict], seconds: float, code: str | None) -> None:
-        """Keep a finished cell, with the commit that computed it; one that is there already stays as it is."""
-        with self._open() as db:
-            values = (self.identity, _digest(cell), json.dumps(cell), json.dumps(rows), seconds, code)
-            db.execute("INSERT OR IGNORE INTO cells VALUES (?, ?, ?, ?, ?, ?)", values)
-
-    def finished(self) -> dict[str, tuple[list[dict], float, str | None]]:
-        """The finished cells of this configuration: digest of the cell -> (rows, seconds, commit)."""
-        with self._open() as db:
-            found = db.execute("SELECT key, rows, seconds, code FROM cells WHERE identity = ?", (self.identity,))
-            return {key: (json.loads(rows), seconds, code) for key, rows, seconds, code in found}
+    file = path.with_suffix(".json")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"the provenance {file} cannot be read ({error}): make the table again") from error
 
 
 @dataclass(frozen=True)
@@ -238,35 +352,8 @@ class _Task:
     def __call__(self, point: dict) -> tuple[list[dict], float]:
         started = time.perf_counter()
         rows = self.cell(self.config, **point)
-        return json.loads(json.dumps(rows)), time.perf_counter() - started
-
-
-class InProcess(Executor):
-    """An executor that computes in the calling process, at once."""
-
-    def submit(self, fn, /, *args, **kwargs):
-        future = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-def process_pool(workers: int) -> ProcessPoolExecutor:
-    """A pool of `workers` fresh processes that share the cores and end when their parent does."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(threads,))
-
-
-def _start_worker(threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
-
-    def end_with_parent():
-        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+        # numbers of numpy and torch become Python's
+        return json.loads(json.dumps(rows, default=lambda value: value.item())), time.perf_counter() - started
 
 
 def _complete(executor: Executor, task: _Task, cells: list[dict], width: int) -> Iterator[tuple]:
@@ -286,13 +373,35 @@ def _complete(executor: Executor, task: _Task, cells: list[dict], width: int) ->
             future.cancel()
 
 
-def command(name: str, budget: str, dataset: str, seeds: int | None = None, device: str = "cpu") -> str:
-    """The command line that makes a table."""
-    where = "" if dataset in ("digits", "none") else f" --dataset {Path(dataset).name}"
-    where += "" if dataset in ("digits", "none", "diabetes") else " --data DIR"
-    count = "" if seeds is None else f" --seeds {seeds}"
-    on = "" if device == "cpu" else f" --device {device}"
-    return f"python -m tutorial_lib run {name} --budget {budget}{where}{count}{on}"
+def command(
+    name: str, budget: str, dataset: str, seeds: int | None = None, device: str = "cpu", folder: str | Path = "DIR",
+    data: dict | None = None,
+) -> str:  # fmt: skip
+    """The command line that makes a table.
+
+    >>> command("ninr/fig-2", "desk", "my set.npz", seeds=5, data={"test": 100})
+    "python -m tutorial_lib run ninr/fig-2 --budget desk --dataset 'my set.npz' --test 100 --seeds 5"
+    """
+    words = ["python", "-m", "tutorial_lib", "run", name, "--budget", budget]
+    words += [] if dataset in ("digits", "none") else ["--dataset", dataset]
+    if dataset in NAMES and dataset not in ("digits", "diabetes") and str(folder) != "data":
+        words += ["--data", str(folder)]
+    for option, value in {**(data or {}), "seeds": seeds, "device": device if device != "cpu" else None}.items():
+        words += [f"--{option}", str(value)] if value is not None else []
+    return shlex.join(words)
+
+
+def check_network(build: Callable, data: Data) -> None:
+    """A `Sweep.check`: `ValueError` unless the network that ``build(images)`` returns takes one of the images."""
+    import torch
+
+    images = data.x_train[:1]
+    shape = "x".join(map(str, images.shape[1:]))
+    try:
+        with torch.no_grad():
+            build(images).eval()(images)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"the network does not take images of {shape}: {error}") from error
 
 
 def t_interval(values, level: float = 0.95) -> tuple[float, float]:
@@ -313,10 +422,6 @@ def t_interval(values, level: float = 0.95) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def _digest(value) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def _progress(iterator, total: int, done: int, show: bool):
     if not show:
         return iterator
@@ -325,27 +430,18 @@ def _progress(iterator, total: int, done: int, show: bool):
     return tqdm(iterator, total=total, initial=done, desc="cells", unit="cell")
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _write_drawing(drawing, table: Path) -> None:
+def _write_drawing(view: Experiment, drawing, table: Path) -> Path:
     """A figure as .png beside its table, a drawn table as .txt."""
+    path = table.with_name(f"{table.stem}-{view.name.rpartition('/')[2]}")
     if isinstance(drawing, pd.DataFrame):
-        _write_atomically(table.with_suffix(".txt"), (drawing.to_string() + "\n").encode())
+        path = path.with_name(path.name + ".txt")
+        write_atomically(path, (drawing.to_string() + "\n").encode())
     else:
+        path = path.with_name(path.name + ".png")
         picture = io.BytesIO()
         drawing.savefig(picture, format="png", dpi=150, bbox_inches="tight")
-        _write_atomically(table.with_suffix(".png"), picture.getvalue())
+        write_atomically(path, picture.getvalue())
+    return path
 
 
 def _versions() -> dict[str, str]:
@@ -357,15 +453,14 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that this package lies in, with "-dirty" where it was changed; None elsewhere."""
-    here = Path(__file__).resolve().parent
-    if not (here.parent / ".git").exists():
+def _commit(package: Path) -> str | None:
+    """The commit of the checkout that a package lies in, "-dirty" if its files were changed or added; else None."""
+    if not (package.parent / ".git").exists():
         return None
     try:
-        git = ["git", "-C", str(here)]
+        git = ["git", "-C", str(package)]
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno", "--", "."], capture_output=True, text=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "--", "."], capture_output=True, text=True)
         return head + ("-dirty" if changed.stdout.strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None

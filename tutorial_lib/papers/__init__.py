@@ -1,25 +1,64 @@
-"""One wing a paper: a package here with `experiments.EXPERIMENTS` and `claims.CLAIMS`; it is found by itself."""
+"""One wing a paper: a package here, found by itself. A wing that cannot be used is named in a warning.
+
+A wing's `__init__.py` holds ``NUMBER`` (of its chapter), ``SLUG`` (as in the names of its experiments), ``TITLE`` and
+``NOTE`` (what a reader of its scoreboard must know); its experiments and claims are `figures.EXPERIMENTS` and
+`claims.CLAIMS`.
+"""
 
 import importlib
-import pkgutil
+import warnings
+from pathlib import Path
+from types import ModuleType
 
+import pandas as pd
+
+from .. import claims as verdicts
+from .. import sweep
 from ..claims import Claim
+from ..errors import InputError
 from ..sweep import Experiment
 
 
-def wings() -> list[str]:
-    """Names of the wings.
+def wings() -> list[ModuleType]:
+    """The wings, in the order of their chapters.
 
-    >>> "activation_noise" in wings()
-    True
+    >>> [wing.SLUG for wing in wings()][:1]
+    ['activation-noise']
     """
-    return [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    found = []
+    for folder in sorted(Path(__path__[0]).iterdir()):
+        if folder.name.startswith(("_", ".")) or not folder.is_dir():
+            continue
+        if not (folder / "__init__.py").exists():
+            warnings.warn(f"papers/{folder.name} has no __init__.py: it is left out", stacklevel=2)
+            continue
+        try:
+            wing = importlib.import_module(f"{__name__}.{folder.name}")
+            _ = wing.NUMBER, wing.SLUG, wing.TITLE, wing.NOTE
+            found.append(wing)
+        except Exception as error:  # whatever a wing's code may raise
+            _warn(folder.name, error)
+    return sorted(found, key=lambda wing: wing.NUMBER)
+
+
+def _warn(wing: str, error: Exception) -> None:
+    warnings.warn(f"papers/{wing} is left out ({type(error).__name__}: {error})", stacklevel=3)
+
+
+def _all(module: str, name: str) -> list:
+    """What the wings' modules of this name list under `name`."""
+    found = []
+    for wing in wings():
+        try:
+            found += getattr(importlib.import_module(f"{wing.__name__}.{module}"), name)
+        except Exception as error:  # whatever a wing's code may raise
+            _warn(f"{wing.__name__.rpartition('.')[2]}/{module}.py", error)
+    return found
 
 
 def experiments() -> dict[str, Experiment]:
     """Every registered experiment, by name."""
-    modules = [importlib.import_module(f"{__name__}.{wing}.experiments") for wing in wings()]
-    return {experiment.name: experiment for module in modules for experiment in module.EXPERIMENTS}
+    return {experiment.name: experiment for experiment in _all("figures", "EXPERIMENTS")}
 
 
 def views(experiment: Experiment) -> list[Experiment]:
@@ -29,5 +68,31 @@ def views(experiment: Experiment) -> list[Experiment]:
 
 def claims() -> list[Claim]:
     """Every claim on the scoreboard."""
-    modules = [importlib.import_module(f"{__name__}.{wing}.claims") for wing in wings()]
-    return [claim for module in modules for claim in module.CLAIMS]
+    return _all("claims", "CLAIMS")
+
+
+def scoreboard() -> list[dict]:
+    """What the shipped tables say of every claim: one entry per claim and table; see `tutorial_lib.claims`."""
+    return verdicts.scoreboard(claims(), experiments())
+
+
+def shipped(name: str) -> list[dict]:
+    """The shipped tables that the experiment `name` is a view of: dataset, budget, rows, path."""
+    return sweep.shipped(find(name))
+
+
+def read_table(name: str, dataset: str, budget: str) -> pd.DataFrame:
+    """The view of the experiment `name` of a shipped table; `InputError` if there is none.
+
+    >>> read_table("activation-noise/fig-5", "none", "desk").columns[0]
+    'distribution'
+    """
+    return sweep.read_table(find(name), dataset, budget)
+
+
+def find(name: str) -> Experiment:
+    """The experiment `name`; `InputError` if there is none."""
+    known = experiments()
+    if name not in known:
+        raise InputError(f"unknown experiment {name!r}; choose from {', '.join(known)}")
+    return known[name]

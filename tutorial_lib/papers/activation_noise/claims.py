@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from ...claims import Claim, margins, welch
-from . import reported
-from .experiments import SLUG, at_largest_n
+from . import SLUG, reported
+from .figures import at_largest_n
 
 BALANCED = [(0.5, 0.5), (0.9, 0.9), (1.5, 1.5)]
 TEST_HEAVY = [(0.0, 0.5), (0.5, 0.9), (0.5, 1.5), (0.9, 1.5)]

@@ -5,9 +5,9 @@ import pandas as pd
 from ...draw import mean_and_sem
 from ...explore import Explorer, explorer, live_panel
 from ...noise import DISTRIBUTIONS
-from ...sweep import read_table, shipped
-from . import reported
-from .experiments import SLUG, draw_alphas, draw_densities, draw_samples, of_table_pairs
+from .. import read_table, shipped
+from . import SLUG, reported
+from .figures import draw_alphas, draw_densities, draw_samples, of_table_pairs
 
 _KEYS = ["source", "dataset", "distribution", "n", "alpha_train", "alpha_inference"]
 _NAMES = {

@@ -8,17 +8,9 @@ import pandas as pd
 
 from ...claims import Claim, by_seed, margins
 from ...draw import pick, with_columns
-from .experiments import (
-    BASELINE,
-    FREQUENCIES,
-    INPUT,
-    NOISE,
-    REGULARISER,
-    SLUG,
-    VARIANCE,
-    ratios,
-    total_trace,
-)
+from . import SLUG
+from .figures import ratios, total_trace
+from .sweeps import BASELINE, FREQUENCIES, INPUT, NOISE, REGULARISER, VARIANCE
 
 NEGLIGIBLE = 10.0
 """Percent of what eq. (15) keeps, up to which we call what it drops negligible."""

@@ -4,23 +4,10 @@ import pandas as pd
 
 from ...draw import in_order, mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
-from ...sweep import read_table, shipped
-from .experiments import (
-    ACTIVATIONS,
-    BASELINE,
-    INPUT,
-    LAYER_NAMES,
-    NAMES,
-    NOISE,
-    RARE,
-    REGULARISER,
-    SLUG,
-    VARIANCE,
-    draw_robustness,
-    draw_spectra,
-    draw_theorem,
-    ratios,
-)
+from .. import read_table, shipped
+from . import SLUG
+from .figures import LAYER_NAMES, NAMES, draw_robustness, draw_spectra, draw_theorem, ratios
+from .sweeps import ACTIVATIONS, BASELINE, INPUT, NOISE, RARE, REGULARISER, VARIANCE
 
 _KINDS = [NOISE, REGULARISER, BASELINE, INPUT]  # the order gives each its colour in the page
 
@@ -174,7 +161,7 @@ def live():
     from ...data import load_data
     from ...measure import corrupt
     from ...train import evaluate
-    from .experiments import build, train
+    from .sweeps import build, train
 
     data, trained, sigmas = load_data("digits"), {}, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     config = {"batch_size": 64, "lr": 0.005, "optimizer": "sgd, momentum 0.9", "sample": 16}

@@ -9,23 +9,9 @@ import pandas as pd
 
 from ...claims import Claim, by_seed, margins, welch
 from ...draw import pick, with_columns
-from . import reported
-from .experiments import (
-    CATAPULT,
-    CDT,
-    DECAY,
-    DROPOUT,
-    EQUAL,
-    FULL,
-    IN,
-    L2,
-    NONE,
-    PAPER_STRENGTHS,
-    RANDOM,
-    SLUG,
-    WIDE,
-    labelled,
-)
+from . import SLUG, reported
+from .figures import CATAPULT, DECAY, labelled
+from .sweeps import CDT, DROPOUT, EQUAL, FULL, IN, L2, NONE, PAPER_STRENGTHS, RANDOM, WIDE
 
 KEPT, ALIKE, FACTOR = 1.0, 2.0, 2.0
 """Points of clean accuracy up to which it counts as kept; points up to which two distributions count as alike; the

@@ -7,25 +7,10 @@ import pandas as pd
 
 from ...draw import in_order, mean_and_sem, pick
 from ...explore import Explorer, explorer, live_panel
-from ...sweep import read_table, shipped
-from . import method
-from .experiments import (
-    CATAPULT,
-    CDT,
-    DECAY,
-    DROPOUT,
-    FULL,
-    IN,
-    L2,
-    NETWORKS,
-    NONE,
-    PAPER_STRENGTHS,
-    SIGMAS,
-    SLUG,
-    draw_dynamics,
-    draw_robustness,
-    draw_toy,
-)
+from .. import read_table, shipped
+from . import SLUG, method
+from .figures import CATAPULT, DECAY, NETWORKS, draw_dynamics, draw_robustness, draw_toy
+from .sweeps import CDT, DROPOUT, FULL, IN, L2, NONE, PAPER_STRENGTHS, SIGMAS
 
 
 def _steps(low: float, high: float, a_decade: int = 10) -> list[float]:
@@ -203,7 +188,7 @@ def live():
     from ...data import load_data
     from ...models import mlp
     from ...train import evaluate, fit
-    from .experiments import equip, node_norm
+    from .sweeps import equip, node_norm
 
     data, trained, levels = load_data("digits"), {}, [round(0.1 * i, 1) for i in range(11)]
     x, x_test = method.standardise(data.x_train, data.x_test)

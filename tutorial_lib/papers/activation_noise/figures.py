@@ -1,0 +1,156 @@
+"""The figures and tables of "Activation Noise for EBM Classification": views of its sweeps, and how they are drawn."""
+
+import numpy as np
+import pandas as pd
+
+from ...draw import OKABE_ITO, mean_and_sem, seeds_of
+from ...sweep import Experiment
+from . import SLUG, reported
+from .sweeps import ACCURACY, DENSITIES
+
+TABLE_PAIRS = [
+    (0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5), (0.5, 0.9), (0.5, 1.5),
+    (0.9, 0.5), (0.9, 0.9), (0.9, 1.5), (1.5, 0.5), (1.5, 0.9), (1.5, 1.5),
+]  # fmt: skip
+"""The (α at training, α at inference) of Tables 1 and 2."""
+
+
+def at_largest_n(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the largest number of samples of each pair of α: n, or 1 where inference is without noise.
+
+    >>> at_largest_n(pd.DataFrame({"alpha_inference": [0.0, 0.5, 0.5], "n": [1, 1, 10]}))["n"].tolist()
+    [1, 10]
+    """
+    return table[table["n"] == table.groupby("alpha_inference")["n"].transform("max")]
+
+
+def of_table_pairs(table: pd.DataFrame) -> pd.DataFrame:
+    """The Gaussian rows whose (α at training, α at inference) is one of the twelve of Tables 1 and 2."""
+    pairs = pd.MultiIndex.from_frame(table[["alpha_train", "alpha_inference"]])
+    return table[pairs.isin(TABLE_PAIRS) & (table["distribution"] == "gaussian")]
+
+
+def _heatmap(axis, table: pd.DataFrame, title: str) -> None:
+    import seaborn as sns
+    from matplotlib.patches import Rectangle
+
+    grid = table.pivot(index="alpha_inference", columns="alpha_train", values="accuracy")
+    axis.set_facecolor("0.9")
+    small = grid.size > 100
+    sns.heatmap(
+        grid, ax=axis, cmap="cividis", annot=not small, fmt=".0f", vmin=0, cbar_kws={"label": "accuracy (%)"},
+        linewidths=0 if small else 0.5,
+    )  # fmt: skip
+    for row, column in zip(*np.nonzero(grid.isna().to_numpy()), strict=True):
+        axis.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch="///", edgecolor="0.6", linewidth=0))
+    axis.set(title=title, xlabel="α at training", ylabel="α at inference")
+
+
+def draw_alphas(table: pd.DataFrame, dataset: str):
+    """Fig. 3: accuracy over α at training and at inference; ours (mean over seeds, largest n) beside the paper's."""
+    from matplotlib.figure import Figure
+
+    ours = at_largest_n(table[table["distribution"] == "gaussian"])
+    n = ours["n"].max()
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    means = mean_and_sem(ours, ["alpha_train", "alpha_inference"], "accuracy")
+    _heatmap(left, means, f"ours: {dataset}, n = {n}, {seeds_of(ours)}")
+    _heatmap(right, reported.fig_3(), "paper: cifar-10, n = 1000 (hatched: not legible)")
+    return figure
+
+
+def draw_samples(table: pd.DataFrame, dataset: str):
+    """Fig. 7: accuracy over the number of samples n (mean and standard error over seeds), ours and Table 2."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    ours = mean_and_sem(table, ["alpha_train", "alpha_inference", "n"], "accuracy")
+    paper = reported.table_2().query("dataset == 'cifar-10'")
+    for axis, data, title in zip(
+        figure.subplots(1, 2, sharey=True), (ours, paper),
+        (f"ours: {dataset}, {seeds_of(table)}", "paper: cifar-10, 10 seeds (Table 2)"), strict=True,
+    ):  # fmt: skip
+        noisy = data[data["alpha_inference"] > 0]
+        for i, ((train, test), line) in enumerate(noisy.groupby(["alpha_train", "alpha_inference"])):
+            style = {"color": OKABE_ITO[i % 8], "marker": "osD^vP*X<>"[i % 10], "ls": "-" if train == test else "--"}
+            axis.errorbar(line["n"], line["accuracy"], line["sem"], label=f"({train}, {test})", capsize=2, **style)
+        axis.set(xscale="log", xlabel="number of noise samples n", ylabel="accuracy (%)", title=title)
+    axis.legend(title="(α training,\n α inference)", bbox_to_anchor=(1.02, 1), loc="upper left")
+    return figure
+
+
+def draw_table_1(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Table 1: mean ± standard error at our largest n beside the paper's at n = 10,000; index the pair of α."""
+    return _beside(table, f"ours: {dataset}, n = {table['n'].max()}", reported.table_1(), [])
+
+
+def draw_table_2(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Table 2: mean ± standard error of ours beside the paper's columns; index the pair of α, and n."""
+    return _beside(table, f"ours: {dataset}", reported.table_2(), ["n"])
+
+
+def _beside(table: pd.DataFrame, label: str, paper: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    keys = ["alpha_train", "alpha_inference", *keys]
+
+    def text(data):
+        return data.set_index(keys).apply(
+            lambda r: f"{r['accuracy']:.2f}" + (f" ± {r['sem']:.2f}" if r["sem"] == r["sem"] else ""), axis=1
+        )
+
+    columns = {label: text(mean_and_sem(table, keys, "accuracy"))}
+    for name, part in paper.groupby("dataset", sort=False):
+        columns[f"paper: {name}"] = text(part)
+    return pd.DataFrame(columns).sort_index().fillna("")
+
+
+def draw_densities(table: pd.DataFrame, dataset: str):
+    """Fig. 5: the density of each distribution for several parameters, over a histogram of our draws."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    axes = figure.subplots(2, 4, sharex=True).ravel()
+    for axis, (name, part) in zip(axes, table[table["seed"] == 0].groupby("distribution", sort=False), strict=False):
+        for colour, ((parameter, value), line) in zip(
+            (OKABE_ITO[1], OKABE_ITO[4], OKABE_ITO[3]), part.groupby(["parameter", "value"]), strict=True
+        ):
+            axis.stairs(line["histogram"], _edges(line["z"].to_numpy()), color=colour, alpha=0.35, fill=True)
+            axis.plot(line["z"], line["density"], color=colour, label=f"{parameter} = {value:.3g}")
+        axis.set(title=name, xlabel="normalised noise z̄", ylabel="density")
+        axis.legend(fontsize="small")
+    axes[-1].axis("off")
+    return figure
+
+
+def _edges(middles):
+    half = (middles[1] - middles[0]) / 2
+    return np.append(middles - half, middles[-1] + half)
+
+
+_SETTING = (
+    "CIFAR-10, -20, CalTech-20, Flower-20, CUB-20 at 32x32; one autoencoder a class (30-73-100, 4x4, stride 2); "
+    "Gaussian noise; Adam 0.001, batch 256, 100 epochs; 10 runs"
+)
+EXPERIMENTS = [
+    Experiment(
+        f"{SLUG}/fig-3", "Figure 3", "Accuracy over α at training and α at inference", f"{_SETTING}; n = 1000",
+        ACCURACY, draw_alphas,
+    ),
+    Experiment(
+        f"{SLUG}/fig-7", "Figure 7", "Accuracy over the number of noise samples", f"{_SETTING}; n = 1 … 10,000",
+        ACCURACY, draw_samples, of_table_pairs,
+    ),
+    Experiment(
+        f"{SLUG}/table-1", "Table 1", "Accuracy of twelve pairs of α at the largest n", f"{_SETTING}; n = 10,000",
+        ACCURACY, draw_table_1, lambda table: at_largest_n(of_table_pairs(table)),
+    ),
+    Experiment(
+        f"{SLUG}/table-2", "Table 2", "Accuracy of twelve pairs of α at every n", f"{_SETTING}; n = 1 … 10,000",
+        ACCURACY, draw_table_2, of_table_pairs,
+    ),
+    Experiment(
+        f"{SLUG}/fig-5", "Figure 5", "Densities of the seven noise distributions", "values stand only in a picture",
+        DENSITIES, draw_densities,
+    ),
+]  # fmt: skip
+"""The registered figures and tables of this paper."""

@@ -1,0 +1,378 @@
+"""What is measured for "Explicit Regularisation in Gaussian Noise Injections": settings, grids, one cell of each."""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...data import load_data
+from ...measure import calibration_error, corrupt, entropy, grams, hessian_trace, jacobians, reliability, spectrum
+from ...models import convnet, mlp
+from ...sweep import Sweep, check_network
+from ...train import evaluate, fit
+from . import SLUG, method
+from .method import add_noise, noised_layers
+
+BASELINE, INPUT, NOISE, REGULARISER = "baseline", "noise on the input", "noise", "regulariser"
+TWICE = "regulariser, eq. 10"
+"""The kinds of training. The last exists for regression only, where eq. (10) is twice eq. (12)."""
+ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU}
+SMALL = "mlp-32"
+"""The two layers of 32 units whose Hessian trace the paper follows (Figs. 1, 7, 9)."""
+VARIANCE, SMALL_VARIANCE = 0.1, 0.01
+
+
+def _points(config: dict) -> list[dict]:
+    """Network, activation and kind of training; the small network also with small and with multiplicative noise."""
+    points = []
+    for network, activations in config["networks"].items():
+        for activation in activations:
+            head = {"network": network, "activation": activation}
+            points.append({**head, "kind": BASELINE, "operation": "+", "variance": 0.0})
+            noises = [("+", VARIANCE)]
+            if network == SMALL:
+                noises += [("+", SMALL_VARIANCE), ("×", SMALL_VARIANCE)]
+            for operation, variance in noises:
+                kinds = [kind for kind in config["kinds"] if network != SMALL or kind != INPUT]
+                points += [{**head, "kind": kind, "operation": operation, "variance": variance} for kind in kinds]
+    return points
+
+
+def build(network: str, activation: str, x: torch.Tensor, outputs: int) -> nn.Sequential:
+    """The network of App. H for inputs like `x`: "mlp" (2x512), "mlp-32" (2x32) or "conv"."""
+    kind = ACTIVATIONS[activation]
+    if network == "conv":
+        return convnet(x.shape[1], x.shape[2], outputs, kind)
+    return mlp(x[0].numel(), outputs, (32, 32) if network == SMALL else (512, 512), kind)
+
+
+def check(config: dict, data) -> None:
+    """`ValueError` where one of the networks cannot take the images."""
+    for network, (activation, *_) in config["networks"].items():
+        check_network(lambda x, n=network, a=activation: build(n, a, x, 10), data)
+
+
+def train(model, x, y, kind: str, variance: float, operation: str, config: dict, seed: int, callback=None) -> None:
+    """Train `model` in one of the kinds: plain, with noise, or with the explicit regulariser in place of the noise."""
+    regression, multiplicative, extra = y.is_floating_point(), operation == "×", None
+    if kind in (INPUT, NOISE):
+        add_noise(model, variance, multiplicative, ["data"] if kind == INPUT else None)
+    elif kind != BASELINE:
+        chosen, options = (method.regression_regulariser if regression else method.classification_regulariser), {}
+        if kind == TWICE:
+            chosen, options = method.explicit_regulariser, {"loss": "squared error"}
+        extra = method.penalty(chosen, variance, config.get("sample"), multiplicative=multiplicative, **options)
+    fit(
+        model, x, y, epochs=config["epochs"], batch_size=config["batch_size"], lr=config["lr"], seed=seed,
+        loss=nn.functional.mse_loss if regression else nn.functional.cross_entropy, penalty=extra,
+        optimizer=OPTIMISERS[config["optimizer"]], callback=callback, progress=False,
+    )  # fmt: skip
+
+
+OPTIMISERS = {
+    "sgd": torch.optim.SGD,
+    "sgd, momentum 0.9": partial(torch.optim.SGD, momentum=0.9),
+    "adam": torch.optim.Adam,
+}
+
+
+def checkpoints(epochs: int, count: int) -> list[int]:
+    """About `count` epochs, evenly from the first to the last.
+
+    >>> checkpoints(10, 4)
+    [1, 4, 7, 10]
+    """
+    return sorted({round(e) for e in np.linspace(1, epochs, min(count, epochs))})
+
+
+def training_cell(
+    config: dict, network: str, activation: str, kind: str, operation: str, variance: float, seed: int
+) -> list[dict]:
+    """Train one network; follow its test loss (the small one: its Hessian trace), then measure what it has become.
+
+    `seed` draws the images, the weights, the batches and the noise. Losses and all measures are without injected noise.
+    The Hessian trace is that of the mean loss on 256 training images, by layer.
+    """
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    x, y = data.x_test, data.y_test
+    regression = y.is_floating_point()
+    loss = nn.functional.mse_loss if regression else nn.functional.cross_entropy
+    torch.manual_seed(seed)
+    model = build(network, activation, data.x_train, 1 if regression else int(data.y_train.max()) + 1).to(x.device)
+    rows, when = [], checkpoints(config["epochs"], config["checkpoints"])
+
+    def follow(epoch: int, _) -> None:
+        if epoch not in when:
+            return
+        model.eval()
+        with torch.no_grad():
+            for measure, inputs, targets in (("test loss", x, y), ("training loss", data.x_train, data.y_train)):
+                rows.append({"measure": measure, "x": epoch, "value": _mean_loss(model, inputs, targets, loss)})
+        if network == SMALL:
+            traces = hessian_trace(model, data.x_train[:256], data.y_train[:256], loss, config["probes"], seed)
+            rows.extend(
+                {"measure": "hessian trace", "layer": k, "x": epoch, "value": value}
+                for k, value in enumerate(traces.values())
+            )
+        model.train()
+
+    train(model, data.x_train, data.y_train, kind, variance, operation, config, seed, follow)
+    if network != SMALL and not regression:
+        rows += _robustness(model, x, y, config["sigmas"], seed) + _geometry(model, x[: config["inspected"]], kind)
+        rows.append({"measure": "training accuracy", "value": evaluate(model, data.x_train, data.y_train)})
+    return rows
+
+
+def _mean_loss(model, x, y, loss) -> float:
+    parts = zip(x.split(2048), y.split(2048), strict=True)
+    return sum(loss(model(a), b).item() * len(a) for a, b in parts) / len(x)
+
+
+@torch.no_grad()
+def _robustness(model, x, y, sigmas: list[float], seed: int) -> list[dict]:
+    """Accuracy, calibration error and reliability on data with noise of deviation σ; entropy without."""
+    rows = []
+    for sigma in sigmas:
+        p = torch.cat([model(part).softmax(1) for part in corrupt(x, sigma, seed).split(2048)])
+        accuracy = 100 * (p.argmax(1) == y).double().mean().item()
+        rows.append({"measure": "accuracy", "sigma": sigma, "value": accuracy})
+        rows.append({"measure": "calibration error", "sigma": sigma, "value": calibration_error(p, y, BINS)})
+        rows += [
+            {"measure": "reliability", "sigma": sigma, "y": b, "x": r.confidence, "value": r.accuracy, "share": r.share}
+            for b, r in reliability(p, y, BINS).iterrows()
+        ]
+        if sigma == 0:
+            rows += _density("entropy", entropy(p), np.linspace(0, np.log(p.shape[1]), 21))
+            rows.append({"measure": "mean entropy", "value": entropy(p).mean().item()})
+    rows.append({"measure": "margin bound", "value": method.margin_bound(model, x[:512]).median().item()})
+    return rows
+
+
+def _density(measure: str, values, edges) -> list[dict]:
+    heights, _ = np.histogram(values.cpu().numpy(), edges, density=True)
+    middles = (edges[:-1] + edges[1:]) / 2
+    return [{"measure": measure, "x": a, "value": b} for a, b in zip(middles.tolist(), heights.tolist(), strict=True)]
+
+
+BINS, RARE = 10, 0.005
+"""Bins of confidence, and the share of the images up to which a bin is not drawn."""
+LEVELS = [round(p, 4) for p in np.linspace(0.005, 0.995, 34)]
+"""The quantiles that stand for the distribution of a Jacobian's elements."""
+
+
+def _geometry(model, x, kind: str) -> list[dict]:
+    """Norms and elements of each J_k, the size of the terms that eq. (15) drops, and the mean of J_k J_kᵀ."""
+    rows, layers = [], noised_layers(model)
+    output, found = grams(model, x, layers)
+    hessian = method.output_hessian(output, "cross-entropy")
+    for k, (gram, elements) in enumerate(zip(found, jacobians(model, x[:100], layers), strict=True)):
+        every = (hessian * gram).sum((1, 2))
+        kept = (hessian * gram).diagonal(dim1=1, dim2=2).sum(1)
+        norm = gram.diagonal(dim1=1, dim2=2).sum(1).sqrt()
+        share = 100 * ((every - kept).mean() / kept.mean()).item()
+        rows.append({"measure": "jacobian norm", "layer": k, "value": norm.mean().item()})
+        rows.append({"measure": "off-diagonal share", "layer": k, "value": share})
+        quantiles = np.quantile(elements.cpu().numpy(), LEVELS)
+        rows += [
+            {"measure": "jacobian quantile", "layer": k, "x": p, "value": float(q)}
+            for p, q in zip(LEVELS, quantiles, strict=True)
+        ]
+        if kind == BASELINE:
+            rows += [
+                {"measure": "gram", "layer": k, "x": i, "y": j, "value": gram[:, i, j].mean().item()}
+                for i in range(gram.shape[1]) for j in range(gram.shape[1])
+            ]  # fmt: skip
+    return rows
+
+
+_FOUR = [INPUT, NOISE, REGULARISER]
+_NETWORKS = {"mlp": ["relu", "elu"], "conv": ["relu", "elu"], SMALL: ["elu"]}
+_REGRESSION = {"networks": {"mlp": ["elu"], SMALL: ["elu"]}, "kinds": [NOISE, REGULARISER, TWICE]}
+_SIGMAS = [round(0.1 * i, 1) for i in range(11)]
+
+
+def _with_regression(settings: dict, **regression) -> dict:
+    return {"default": settings, **{name: {**_REGRESSION, **regression} for name in ("diabetes", "boston")}}
+
+
+TRAINING = Sweep(
+    f"{SLUG}/training",
+    training_cell,
+    _points,
+    {
+        "smoke": _with_regression(
+            {
+                "seeds": 1, "data": {"size": 12, "train": 128, "test": 64}, "epochs": 2, "batch_size": 64, "lr": 0.01,
+                "optimizer": "sgd, momentum 0.9", "sample": 4, "checkpoints": 2, "probes": 2, "sigmas": [0.0, 0.5],
+                "inspected": 8, "networks": {"mlp": ["elu"], "conv": ["elu"], SMALL: ["elu"]}, "kinds": _FOUR,
+            },
+            data={},
+        ),
+        # few images and momentum, so that the baseline fits its training set, as it does in the paper, within minutes
+        "desk": {
+            **_with_regression(
+                {
+                    "seeds": 3, "data": {"train": 2000, "test": 1000}, "epochs": 80, "batch_size": 64, "lr": 0.005,
+                    "optimizer": "sgd, momentum 0.9", "sample": 16, "checkpoints": 20, "probes": 32, "sigmas": _SIGMAS,
+                    "inspected": 200, "networks": _NETWORKS, "kinds": _FOUR,
+                },
+                data={}, epochs=200, seeds=5, sample=None,
+            ),
+            "digits": {"data": {"size": 16}},
+        },
+        "paper": _with_regression(
+            {
+                "seeds": 10, "data": {}, "epochs": 500, "batch_size": 512, "lr": 0.001, "optimizer": "sgd",
+                "sample": None, "checkpoints": 100, "probes": 100, "sigmas": _SIGMAS, "inspected": 1000,
+                "networks": _NETWORKS, "kinds": _FOUR,
+            },
+        ),
+    },
+    {"smoke": "digits", "desk": "digits", "paper": "svhn"},
+    suits=lambda dataset: True,
+    check=check,
+)  # fmt: skip
+
+FREQUENCIES = list(range(5, 51, 5))
+"""The k_i of Fig. 2."""
+
+
+def sinusoids(phases: torch.Tensor, count: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
+    """Fig. 2's data: z = 0, 1/N, … [N, 1] and λ(z) = Σ_i sin(2π k_i z + φ_i) [N, 1], k_i = 5, 10, …, 50.
+
+    >>> z, target = sinusoids(torch.zeros(10))
+    >>> spectrum(target[:, 0])[[5, 6, 50]].round()
+    tensor([1., 0., 1.])
+    """
+    z = torch.arange(count) / count
+    k = torch.tensor(FREQUENCIES)
+    return z[:, None], torch.sin(2 * torch.pi * k[:, None] * z + phases[:, None]).sum(0)[:, None]
+
+
+def spectrum_cell(config: dict, kind: str, variance: float, seed: int) -> list[dict]:
+    """Fit six layers of 256 ReLU units to a sum of sinusoids; follow the spectrum of what the network has learned.
+
+    `seed` draws the phases, the weights and the noise. The spectrum is the discrete Fourier transform at the N points
+    of training. ``function`` rows hold the network (and, at step 0, the target) itself, of seed 0.
+    """
+    phases = 2 * torch.pi * torch.rand(len(FREQUENCIES), generator=torch.Generator().manual_seed(seed))
+    z, target = (t.to(config["device"]) for t in sinusoids(phases))
+    torch.manual_seed(seed)
+    model = mlp(1, 1, (256,) * 6).to(z.device)
+    rows, when = [], sorted({round(s) for s in np.geomspace(20, config["epochs"], config["checkpoints"])})
+
+    def keep(step: int, values: torch.Tensor) -> None:
+        amplitudes = spectrum(values)[: FREQUENCIES[-1] + 6].tolist()
+        rows.extend({"measure": "amplitude", "step": step, "x": k, "value": a} for k, a in enumerate(amplitudes))
+        if seed == 0:
+            points = zip(z[::2, 0].tolist(), values[::2].tolist(), strict=True)
+            rows.extend({"measure": "function", "step": step, "x": a, "value": b} for a, b in points)
+
+    def follow(step: int, _) -> None:
+        if step in when:
+            model.eval()
+            with torch.no_grad():
+                keep(step, model(z)[:, 0])
+            model.train()
+
+    if kind == BASELINE:
+        keep(0, target[:, 0])
+    train(model, z, target, kind, variance, "+", config, seed, follow)
+    return rows
+
+
+SPECTRA = Sweep(
+    f"{SLUG}/fig-2",
+    spectrum_cell,
+    lambda config: [
+        {"kind": BASELINE, "variance": 0.0},
+        *({"kind": k, "variance": v} for v in config["variances"] for k in (NOISE, REGULARISER)),
+    ],
+    {
+        "smoke": {
+            "default": {
+                "seeds": 1, "epochs": 40, "batch_size": 200, "lr": 3e-4, "optimizer": "adam", "sample": 20,
+                "checkpoints": 2, "variances": [VARIANCE],
+            },
+        },
+        "desk": {
+            "default": {
+                "seeds": 3, "epochs": 4000, "batch_size": 200, "lr": 3e-4, "optimizer": "adam", "sample": 50,
+                "checkpoints": 12, "variances": [VARIANCE, 1e-4],
+            },
+        },
+        "paper": {
+            "default": {
+                "seeds": 10, "epochs": 80_000, "batch_size": 512, "lr": 0.001, "optimizer": "sgd", "sample": None,
+                "checkpoints": 40, "variances": [VARIANCE, 1e-4],
+            },
+        },
+    },
+    dict.fromkeys(("smoke", "desk", "paper"), "none"),
+)  # fmt: skip
+
+
+def theorem_cell(config: dict, activation: str, loss: str, epochs: int, seed: int) -> list[dict]:
+    """Theorem 1 on a small network, in float64: E[ΔL], R of eq. (10) and the curvature term, over σ.
+
+    The network was trained for `epochs` (0: as initialised). Averaged over test images, and at the one test image whose
+    pre-activations lie farthest from a kink at zero. ``layer`` is the one that is noised, or "all".
+    """
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    classes, fitted = int(data.y_train.max()) + 1, nn.functional.cross_entropy
+    y_train, y = data.y_train, data.y_test[: config["images"]]
+    if loss == "squared error":
+        y_train, fitted = nn.functional.one_hot(y_train, classes).float(), nn.functional.mse_loss
+        y = nn.functional.one_hot(y, classes).double()
+    torch.manual_seed(seed)
+    model = mlp(data.x_train[0].numel(), classes, (32, 32), ACTIVATIONS[activation]).to(y.device)
+    fit(model, data.x_train, y_train, epochs=epochs, batch_size=64, seed=seed, loss=fitted, progress=False)
+    model.double()
+    x = data.x_test[: config["images"]].double()
+    with torch.no_grad():
+        first = model.linear1(model.data(x))
+        nearest = torch.cat([first, model.linear2(model.act1(first))], 1).abs().min(1).values
+    place, rows = int(nearest.argmax()), []
+    for layer in ("all", *noised_layers(model)):
+        layers = None if layer == "all" else [layer]
+        for where, index in (("average over data", range(len(x))), ("one point", [place])):
+            xs, ys = x[list(index)], y[list(index)]
+            unit = method.explicit_regulariser(model, xs, 1.0, loss, layers).mean().item()
+            curvature = method.curvature_term(model, xs, ys, 1.0, loss, layers).mean().item()
+            copies = len(x) // len(xs)  # as many draws for the one point as for all images together
+            xs, ys = xs.repeat(copies, 1, 1, 1), ys.repeat(copies, *[1] * (ys.ndim - 1))
+            for sigma in config["sigmas"]:
+                change, error = method.loss_change(model, xs, ys, sigma**2, loss, config["pairs"], layers, seed)
+                rows.append(
+                    {
+                        "layer": layer, "where": where, "sigma": sigma, "change": change.mean().item(),
+                        "error": error.square().sum().sqrt().item() / len(xs), "regulariser": sigma**2 * unit,
+                        "curvature": sigma**2 * curvature, "nearest_kink": nearest[place].item(),
+                    }
+                )  # fmt: skip
+    return rows
+
+
+_THEOREM = {
+    "data": {}, "epochs": [0, 2, 20], "images": 64, "pairs": 500,
+    "sigmas": [0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3162, 0.5],
+}  # fmt: skip
+THEOREM = Sweep(
+    f"{SLUG}/theorem-1",
+    theorem_cell,
+    lambda config: [
+        {"activation": activation, "loss": loss, "epochs": epochs}
+        for activation in ACTIVATIONS for loss in ("cross-entropy", "squared error") for epochs in config["epochs"]
+    ],
+    {
+        "smoke": {
+            "default": {
+                **_THEOREM, "seeds": 1, "data": {"train": 200, "test": 20}, "epochs": [0, 2], "images": 4, "pairs": 20,
+                "sigmas": [0.01, 0.1],
+            },
+        },
+        "desk": {"default": {**_THEOREM, "seeds": 3}},
+        "paper": {"default": {**_THEOREM, "seeds": 10, "images": 256, "pairs": 5000}},
+    },
+)  # fmt: skip

@@ -1,0 +1,414 @@
+"""What is measured for "Noise Injection Node Regularization": settings, grids, one cell of each."""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...data import load_data
+from ...inject import inject, injected
+from ...measure import fgsm, pgd
+from ...models import VGG, blocknet, mlp
+from ...sweep import Sweep, check_network
+from ...train import evaluate, fit
+from . import SLUG, method
+
+NONE, L2, DROPOUT, CDT, IN, FULL = "none", "L2", "dropout", "CDT", "in-NINR", "full-NINR"
+"""The kinds of training: unregularised, weight decay, dropout, corrupted data, one node, a node before every layer."""
+WEIGHT_DECAY, DROPOUT_RATE, CONV_DECAY = 5e-4, 0.5, 1e-4
+SIGMAS = {
+    ("fc", IN): (51.8, 231.6), ("fc", FULL): (16.4, 51.8), ("cnn", IN): (2.8, 87.5), ("cnn", FULL): (0.9, 62.0),
+    ("vgg", IN): (17.5, 55.4),
+}  # fmt: skip
+"""The paper's σ_ε for what it calls the decay and the catapult phase: Fig. 2, and Fig. 9 for the VGG-style network."""
+BETWEEN = {("fc", IN): (16.4, 115.8), ("fc", FULL): (5.2,), ("cnn", IN): (15.7, 196.0), ("cnn", FULL): (7.5,)}
+"""Further σ_ε, ours: below, between and above the paper's."""
+OPTIMISERS = {
+    "sgd": (torch.optim.SGD, {"fc": 0.05, "cnn": 0.05, "vgg": 0.05}),
+    "rmsprop": (partial(torch.optim.RMSprop, alpha=0.9, eps=1e-7), {"fc": 0.0001, "cnn": 0.001}),
+    "adam": (partial(torch.optim.Adam, betas=(0.9, 0.999), eps=1e-7), {"fc": 0.01, "cnn": 0.01}),
+}
+"""Each optimiser and its learning rates (section 3, App. C.3, App. D)."""
+INPUTS = {"fc": 785, "cnn": 785, "vgg": 3073}
+"""The d_in, node included, at which the paper states its σ_ε."""
+
+
+def sigma_for(network: str, sigma: float, inputs: int, optimizer: str = "sgd") -> float:
+    """The paper's σ_ε = `sigma` carried over to `inputs` numbers an image and to the optimiser's learning rate η.
+
+    What counts is η σ_ε² / d_in: it stays the same, as it does in the paper's own Table 3.
+
+    >>> sigma_for("fc", 51.8, 784), round(sigma_for("fc", 51.8, 784, "rmsprop"), 1)
+    (51.8, 1158.3)
+    """
+    eta, usual = OPTIMISERS[optimizer][1][network], OPTIMISERS["sgd"][1][network]
+    return sigma * math.sqrt((inputs + 1) / INPUTS[network] * usual / eta)
+
+
+def _points(config: dict) -> list[dict]:
+    """Network, kind of training and σ; then the paper's σ_ε with other distributions and other optimisers."""
+    points = []
+    for network in config["networks"]:
+        kinds = [(kind, 0.0) for kind in (NONE, L2, DROPOUT) if kind in config["kinds"]]
+        kinds += [(CDT, sigma) for sigma in config["cdt"]]
+        ours = [(kind, s) for kind in (IN, FULL) for s in SIGMAS.get((network, kind), ()) if kind in config["kinds"]]
+        more = [(kind, s) for kind, s_all in config["more"].items() for s in s_all.get(network, ())]
+        head = {"network": network}
+        plain = {"distribution": "gaussian", "optimizer": "sgd"}
+        points += [{**head, "kind": kind, "sigma": s, **plain} for kind, s in kinds + sorted(ours + more)]
+        points += [
+            {**head, "kind": kind, "sigma": s, **plain, "distribution": d}
+            for d in config["distributions"] for kind, s in ours
+        ]  # fmt: skip
+        points += [
+            {**head, "kind": kind, "sigma": s, **plain, "optimizer": o}
+            for o in config["optimizers"] for kind, s in [(NONE, 0.0), *ours]
+        ]  # fmt: skip
+    return points
+
+
+def build(network: str, x: torch.Tensor, classes: int, config: dict) -> nn.Sequential:
+    """The network "fc" (3x1024, or ``config["widths"]``), "cnn" (App. A) or "vgg" (App. D) for images like `x`."""
+    if network == "fc":
+        model = mlp(x[0].numel(), classes, config["widths"])
+    elif network == "cnn":
+        model = blocknet(x.shape[1], x.shape[2], classes, dense=config["dense"])
+    else:
+        model = blocknet(x.shape[1], x.shape[2], classes, **VGG)
+    return method.initialise(model).to(x.device)
+
+
+def check(config: dict, data) -> None:
+    """`ValueError` where one of the networks cannot take the images."""
+    for network in config["networks"]:
+        check_network(lambda x, n=network: build(n, x, 10, config), data)
+
+
+def equip(model: nn.Sequential, x: torch.Tensor, kind: str, sigma: float, distribution: str = "gaussian"):
+    """Make `model` ready for a kind of training; return the penalty that goes with it, or None."""
+    if kind in (IN, FULL):
+        method.add_nodes(model, x, sigma, "in" if kind == IN else "full", distribution)
+    elif kind == CDT:
+        inject(model, method.InputCorruption(sigma), ["data"])
+    elif kind == DROPOUT:  # behind every hidden layer: behind the pooling where there is one
+        inject(model, nn.Dropout(DROPOUT_RATE), hidden_layers(model))
+    return method.l2(WEIGHT_DECAY) if kind == L2 else None
+
+
+def hidden_layers(model: nn.Sequential) -> list[str]:
+    """Names of the last modules of the hidden layers: pooling where a block has it, else the activation."""
+    pools = [name for name in model._modules if name.startswith("pool")]
+    dense = [name for name in model._modules if name.startswith("act")]
+    return [*pools, dense[-1]] if pools else dense
+
+
+def training_cell(
+    config: dict, network: str, kind: str, sigma: float, distribution: str, optimizer: str, seed: int
+) -> list[dict]:
+    """Train one network; measure its accuracy on corrupted, attacked and foreign images, and tell its phase.
+
+    `seed` draws the images, the weights, the batches and the noise. `sigma` is σ_noise of CDT and the paper's σ_ε of
+    NINR (`sigma_for` carries it over; ``sigma used`` rows have the result).
+    """
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    x_train, x_test = method.standardise(data.x_train, data.x_test)
+    y_train, y_test = data.y_train, data.y_test
+    classes = int(y_train.max()) + 1
+    noisy = kind in (IN, FULL)
+    used = sigma_for(network, sigma, x_train[0].numel(), optimizer) if noisy else sigma
+    torch.manual_seed(seed)
+    model = build(network, x_train, classes, config)
+    penalty = equip(model, x_train, kind, used, distribution)
+    if network == "vgg":  # App. D's own weight decay
+        penalty = method.l2(CONV_DECAY, (nn.Conv2d,))
+    norms, losses, loss = _followed(model)
+    chosen, rates = OPTIMISERS[optimizer]
+    history = fit(
+        model, x_train, y_train, epochs=config["epochs"][network], batch_size=config["batch_size"], loss=loss,
+        optimizer=chosen, lr=rates[network], penalty=penalty, seed=seed,
+        stop_at=config["stop_at"], callback=lambda *_: norms.append(node_norm(model)), progress=False,
+    )  # fmt: skip
+    fitted = evaluate(model, x_train, y_train)
+    rows = [
+        {"measure": "epochs", "value": len(history)},
+        {"measure": "training accuracy", "value": fitted},
+        {"measure": "sigma used", "value": used},
+    ]
+    for level in config["levels"]:
+        value = evaluate(model, method.corrupted(x_test, level, seed), y_test)
+        rows.append({"measure": "accuracy", "x": level, "value": value})
+    if noisy or kind == NONE:  # without a node: whether the rules call the network's own unrest a catapult
+        rows.append(_phase(norms, losses, len(history), fitted, classes))
+    if distribution == "gaussian" and optimizer == "sgd":
+        x, y = x_test[: config["attacked"]], y_test[: config["attacked"]]
+        for name, attack in (("fgsm", fgsm), ("pgd", partial(pgd, steps=config["steps"]))):
+            for delta in config["deltas"]:
+                rows.append({"measure": name, "x": delta, "value": evaluate(model, attack(model, x, y, delta), y)})
+        curvature = method.input_curvature(model, x, y, seed=seed)
+        if math.isfinite(curvature):
+            rows.append({"measure": "input curvature", "value": curvature})
+    if "target" in config:
+        foreign = load_data(config["target"], config["folder"], device=config["device"])
+        framed = method.digit_frame(foreign.x_test, size=data.x_test.shape[-1], box=round(data.x_test.shape[-1] / 1.4))
+        x = method.standardise(data.x_train, framed)[1]
+        rows.append({"measure": "target accuracy", "value": evaluate(model, x, foreign.y_test)})
+    return rows
+
+
+def _phase(norms: list[float], losses: list[float], epochs: int, accuracy: float, classes: int) -> dict:
+    """The row that tells the phase, by the loss of every batch, the last epoch's mean standing for its end."""
+    last = np.mean(losses[-(len(losses) // epochs) :])
+    found = method.phase(norms, [*losses, last], accuracy, 100 / classes)
+    return {"measure": "phase", "text": found, "value": method.PHASES.index(found)}
+
+
+def _followed(model: nn.Module):
+    """Lists that fill while `model` trains, the norm of W_NI and every batch's loss, and the loss that does it."""
+    norms, losses = [node_norm(model)], []
+
+    def loss(output, target):
+        value = nn.functional.cross_entropy(output, target)
+        losses.append(value.item())
+        return value
+
+    return norms, losses, loss
+
+
+def node_norm(model: nn.Module) -> float:
+    """|W_NI| of the network's first noise injection node; 0 without nodes."""
+    nodes = [layer for layer in injected(model).values() if isinstance(layer, method.NoiseNode)]
+    return nodes[0].weight.norm().item() if nodes else 0.0
+
+
+_LEVELS = [round(0.1 * i, 1) for i in range(11)]
+_ALL = [NONE, L2, DROPOUT, IN, FULL]
+_MORE = {kind: {n: s for (n, k), s in BETWEEN.items() if k == kind} for kind in (IN, FULL)}
+_COMMON = {
+    "batch_size": 128, "widths": [1024] * 3, "dense": 2048, "stop_at": 98, "levels": _LEVELS,
+    "deltas": [0.05, 0.1, 0.2, 0.3, 0.5], "attacked": 250, "steps": 10, "networks": ["fc", "cnn"], "kinds": _ALL,
+    "cdt": [0.2, 0.4], "more": {}, "distributions": [], "optimizers": [],
+}  # fmt: skip
+_SMOKE = {
+    **_COMMON, "seeds": 1, "data": {"train": 200, "test": 50}, "epochs": {"fc": 2, "cnn": 2, "vgg": 1},
+    "batch_size": 64, "widths": [32] * 3, "dense": 32, "levels": [0.0, 0.5], "deltas": [0.1], "attacked": 20,
+    "steps": 2,
+}  # fmt: skip
+_DESK = {
+    **_COMMON, "seeds": 3, "data": {"train": 2000, "test": 1000}, "epochs": {"fc": 60, "cnn": 40, "vgg": 25},
+    "steps": 7,
+}  # fmt: skip
+_PAPER = {
+    **_COMMON, "seeds": 10, "data": {}, "epochs": {"fc": 500, "cnn": 500, "vgg": 500}, "attacked": 10_000,
+}  # fmt: skip
+_WHOLE = {"more": _MORE, "distributions": ["uniform", "double gaussian"], "optimizers": ["rmsprop", "adam"]}
+
+TRAINING = Sweep(
+    f"{SLUG}/training",
+    training_cell,
+    _points,
+    {
+        "smoke": {
+            "default": {**_SMOKE, "distributions": ["uniform", "double gaussian"], "optimizers": ["rmsprop", "adam"]}
+        },
+        "desk": {"default": {**_DESK, **_WHOLE}, "digits": {"data": {"train": None, "test": None}}},
+        "paper": {"default": {**_PAPER, **_WHOLE}},
+    },
+    {"smoke": "digits", "desk": "digits", "paper": "fashion-mnist"},
+    check=check,
+)
+_TRANSFER = {"cdt": [], "stop_at": 100, "levels": [0.0], "deltas": []}
+TRANSFER = Sweep(
+    f"{SLUG}/table-1",
+    training_cell,
+    _points,
+    {
+        "smoke": {"default": {**_SMOKE, **_TRANSFER, "target": "digits"}},
+        "desk": {"default": {**_DESK, **_TRANSFER, "target": "usps"}},
+        "paper": {"default": {**_PAPER, **_TRANSFER, "target": "usps"}},
+    },
+    {"smoke": "digits", "desk": "mnist", "paper": "mnist"},
+    check=check,
+)
+_COLOUR = {"networks": ["vgg"], "kinds": [NONE, IN], "deltas": []}
+COLOUR = Sweep(
+    f"{SLUG}/fig-9",
+    training_cell,
+    _points,
+    {
+        "smoke": {"default": {**_SMOKE, **_COLOUR}},
+        "desk": {"default": {**_DESK, **_COLOUR, "data": {"train": 1500, "test": 1000}}},
+        "paper": {"default": {**_PAPER, **_COLOUR}},
+    },
+    {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
+    check=check,
+)
+
+PAPER_STRENGTHS = {0.0: "decoupled", 0.1: "decay", 1.0: "catapult", 1.8: "divergent"}
+"""Fig. 3's η σ_ε² / d_in, and the phases that App. A names for them."""
+STRENGTHS = [0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 1.4, 1.8, 3.0]
+
+
+def dynamics_cell(config: dict, strength: float, seed: int) -> list[dict]:
+    """Train Fig. 3's network with one node of σ_ε² = `strength` · d_in / η; follow norms, losses and accuracies.
+
+    ``noisy loss`` is each batch's loss with its noise, over the step; the rest is without noise, at the ends of epochs
+    (step 0: as initialised). |W^(1)| is the norm of the weights behind the hidden layer.
+    """
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    x_train, x_test = method.standardise(data.x_train, data.x_test)
+    y_train, y_test = data.y_train, data.y_test
+    classes, inputs = int(y_train.max()) + 1, x_train[0].numel()
+    torch.manual_seed(seed)
+    model = method.initialise(mlp(inputs, classes, config["widths"])).to(x_train.device)
+    sigma = math.sqrt(strength * (inputs + 1) / config["lr"])
+    method.add_nodes(model, x_train, sigma)
+    norms, losses, loss = _followed(model)
+    per_epoch, rows = -(-len(x_train) // config["batch_size"]), []
+    when = {round(e) for e in np.geomspace(1, config["epochs"] + 1, config["checkpoints"]) - 1}
+
+    def follow(epoch: int, _) -> None:
+        if epoch:
+            norms.append(node_norm(model))
+        if epoch not in when:
+            return
+        model.eval()
+        with torch.no_grad():
+            output, trained = model(x_test), model(x_train)
+        measures = {
+            "|W_NI|": norms[-1],
+            "|W(1)|": model.linear2.weight.norm().item(),
+            "training loss": nn.functional.cross_entropy(trained, y_train).item(),
+            "test loss": nn.functional.cross_entropy(output, y_test).item(),
+            "training accuracy": 100 * (trained.argmax(1) == y_train).double().mean().item(),
+            "test accuracy": 100 * (output.argmax(1) == y_test).double().mean().item(),
+        }
+        rows.extend({"measure": m, "x": epoch * per_epoch, "value": v} for m, v in measures.items() if math.isfinite(v))
+        model.train()
+
+    follow(0, None)
+    fit(
+        model, x_train, y_train, epochs=config["epochs"], batch_size=config["batch_size"], loss=loss,
+        optimizer=torch.optim.SGD, lr=config["lr"], seed=seed, callback=follow, progress=False,
+    )  # fmt: skip
+    steps = {round(s) for s in np.geomspace(1, len(losses), 3 * config["checkpoints"]) - 1}
+    rows += [{"measure": "noisy loss", "x": s, "value": losses[s]} for s in sorted(steps) if math.isfinite(losses[s])]
+    rows.append(_phase(norms, losses, config["epochs"], evaluate(model, x_train, y_train), classes))
+    rows.append({"measure": "sigma used", "value": sigma})
+    return rows
+
+
+DYNAMICS = Sweep(
+    f"{SLUG}/fig-3",
+    dynamics_cell,
+    lambda config: [{"strength": s} for s in config["strengths"]],
+    {
+        "smoke": {
+            "default": {
+                "seeds": 1, "data": {"train": 200, "test": 50}, "widths": [64], "lr": 0.01, "batch_size": 100,
+                "epochs": 4, "checkpoints": 4, "strengths": list(PAPER_STRENGTHS),
+            },
+        },
+        "desk": {
+            "default": {
+                "seeds": 3, "data": {"train": 4000, "test": 1000}, "widths": [1024], "lr": 0.01, "batch_size": 1000,
+                "epochs": 150, "checkpoints": 24, "strengths": STRENGTHS,
+            },
+            # fewer inputs: the same σ_ε are reached at larger strengths
+            "digits": {
+                "data": {}, "batch_size": 479,
+                "strengths": [0.0, 0.01, 0.1, 0.3, 1.0, 1.8, 3.0, 6.0, 10.0, 15.0, 20.0, 30.0],
+            },
+        },
+        "paper": {
+            "default": {
+                "seeds": 10, "data": {}, "widths": [1024], "lr": 0.01, "batch_size": 1000, "epochs": 500,
+                "checkpoints": 100, "strengths": STRENGTHS,
+            },
+        },
+    },
+    {"smoke": "digits", "desk": "digits", "paper": "fashion-mnist"},
+)  # fmt: skip
+EQUAL, RANDOM, WIDE = "univariate, w² = 1/d", "univariate, w ~ N(0, 1/d)", "hidden width d, w ~ N(0, 1/d)"
+"""The toy model's starts: the paper's, one that draws its three weights, and a hidden layer of d units."""
+
+
+def weights(model: str, d: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """w^(0), w^(1), w_NI of the toy model at the start, each [1] or [d]."""
+    rng = np.random.default_rng(seed)
+    if model == EQUAL:
+        return tuple(np.array([d**-0.5]) for _ in range(3))
+    return tuple(rng.standard_normal((3, d if model == WIDE else 1)) * d**-0.5)
+
+
+def toy_cell(config: dict, model: str, data: bool, eta: float, seed: int) -> list[dict]:
+    """Gradient descent of the toy model over a range of σ_ε²: phases, and the least σ_ε² that makes the loss rise.
+
+    Without `data` the noise is all there is (σ_x = 0, eq. 15); with it the network learns as well (eq. 13).
+
+    ``critical`` rows: ``value`` is the measured one (the least in the range whose phase is catapult or divergent),
+    ``paper`` 2 d / η, ``first`` the least at which a first step of the noise's part alone enlarges it. ``trajectory``
+    rows, at the middle η and seed 0, follow one run of every phase; ``flow`` rows continuous time.
+    """
+    w0, w1, w_ni = weights(model, config["d"], seed)
+    low, high, count = config["range"]  # of η σ_ε²
+    strengths = np.geomspace(low, high, count)
+    sigmas = np.sqrt(strengths / eta)
+    steps = round(config["time"] / eta)
+    path = method.descend(w0, w1, w_ni, eta=eta, sigma=sigmas, steps=steps, sigma_x=float(data))
+    phases = np.array([method.phase(*pair) for pair in zip(path["w_ni"], path["loss"], strict=True)])
+    grew = np.isin(phases, ["catapult", "divergent"])
+    first = method.first_growth(w1, w_ni, eta)
+    rows = [
+        {"measure": "phase", "x": float(s**2), "text": str(found), "value": method.PHASES.index(found)}
+        for s, found in zip(sigmas[:: config["every"]], phases[:: config["every"]], strict=True)
+    ]
+    if grew.any():
+        value = float(sigmas[grew.argmax()] ** 2)
+        paper = method.critical_noise(config["d"], eta)
+        rows.append({"measure": "critical", "value": value, "paper": paper, "first": first})
+    if data and eta == config["etas"][len(config["etas"]) // 2]:
+        for found in method.PHASES:
+            if (phases == found).any() and (seed == 0 or model != WIDE):
+                k = int(np.flatnonzero(phases == found)[(phases == found).sum() // 2])
+                run = {name: values[k] for name, values in path.items()}
+                rows += _trajectory(config, (w0, w1, w_ni), eta, sigmas[k], run, found, seed == 0)
+    return rows
+
+
+def _trajectory(config: dict, start, eta: float, sigma: float, path: dict, found: str, follow: bool) -> list[dict]:
+    """``growth``: the largest loss over the first (10⁶ at most), in discrete and continuous time; and the two runs."""
+    count, head = len(path["loss"]), {"text": found, "sigma2": float(sigma**2)}
+    smooth = method.flow(*start, sigma=sigma, times=eta * np.arange(count))
+    rows = []
+    for measure, run in (("trajectory", path), ("flow", smooth)):
+        peak = np.nan_to_num(run["loss"], nan=np.inf).max()
+        rows.append({**head, "measure": "growth", "series": measure, "value": float(min(peak / run["loss"][0], 1e6))})
+    top = int(np.nan_to_num(path["loss"], nan=0, posinf=0).argmax())
+    steps = {round(s) for s in np.geomspace(1, count, config["checkpoints"]) - 1} | {*range(top - 4, top + 5, 2)}
+    steps = sorted(step for step in steps if 0 <= step < count)
+    return rows + [
+        {**head, "measure": measure, "series": name, "x": s, "value": float(run[name][s])}
+        for measure, run in (("trajectory", path), ("flow", smooth))
+        for name in run
+        for s in steps
+        if follow and np.isfinite(run[name][s]) and abs(run[name][s]) < 1e6
+    ]
+
+
+_TOY = {"d": 785, "etas": [0.01, 0.03, 0.1, 0.3], "range": [1e-3, 1e5, 401], "every": 10, "time": 20, "checkpoints": 50}
+TOY = Sweep(
+    f"{SLUG}/toy-model",
+    toy_cell,
+    lambda config: [
+        {"model": m, "data": data, "eta": e}
+        for m in (EQUAL, RANDOM, WIDE) for data in (True, False) for e in config["etas"]
+    ],
+    {
+        "smoke": {"default": {**_TOY, "seeds": 1, "d": 25, "etas": [0.1], "range": [1e-2, 1e3, 26], "every": 5}},
+        "desk": {"default": {**_TOY, "seeds": 5}},
+        "paper": {"default": {**_TOY, "seeds": 10}},
+    },
+    dict.fromkeys(("smoke", "desk", "paper"), "none"),
+)  # fmt: skip
