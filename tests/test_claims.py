@@ -1,5 +1,6 @@
 """Claims: every rule gives every verdict on tables made for it, and the paper's numbers are the paper's."""
 
+import dataclasses
 import json
 import math
 import random
@@ -243,6 +244,8 @@ def test_fields_of_a_claim_are_given_by_name():
     """Eleven fields in a row: two of them exchanged would go unnoticed."""
     with pytest.raises(TypeError, match="positional"):
         Claim("id", "paper", "item", "claim", None, "text", "none", value)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        claim().reported = 1.0
 
 
 def test_an_entry_for_each_table_with_the_command_that_makes_it(tables):
@@ -327,7 +330,7 @@ def test_infinite_bounds_become_null(monkeypatch):
 def wide(*settings):
     """Margins with intervals of their own: (margin, low, high) each."""
     return pd.DataFrame(
-        [{"setting": f"s{k}", "margin": m, "low": a, "high": b} for k, (m, a, b) in enumerate(settings)]
+        [{"setting": f"s{9 - k}", "margin": m, "low": a, "high": b} for k, (m, a, b) in enumerate(settings)]
     )
 
 
@@ -363,7 +366,7 @@ def test_settings_count_one_by_one():
     assert judge(wide(none, none))["verdict"] == "not seen"
     found = judge(wide(good, none, bad))
     assert [s["verdict"] for s in found["settings"]] == ["holds", "not seen", "contradicted"]
-    assert [s["setting"] for s in found["settings"]] == ["s0", "s1", "s2"]
+    assert [s["setting"] for s in found["settings"]] == ["s9", "s8", "s7"]
     assert [(s["margin"], s["low"], s["high"]) for s in found["settings"]] == [good, none, bad]
     assert found["measured"] == 0 and found["interval"] == pytest.approx([-math.sqrt(83) / 3, math.sqrt(83) / 3])
 
@@ -403,6 +406,14 @@ def test_settings_are_named_by_their_text():
     assert list(found)[:3] == ["fc, 1, 0.1", "fc, 1, 1.0", "fc, 2, 0.1"] and len(found) == 8
     gap = pd.DataFrame([*rows, {**rows[0], "layer": None, "value": 9.0}])
     assert set(by_seed(gap, "kind", ["layer"])) == {"1.0", "2.0"}  # the row without a layer is in no setting
+
+
+def test_margins_stand_one_below_the_other():
+    """A row a setting and seed; rules that find nothing return the same columns."""
+    found = margins({"b": pd.Series([1.0, 2.0], [0, 3]), "a": pd.Series([5.0], [3])})
+    assert found.to_dict("list") == {"setting": ["b", "b", "a"], "seed": [0, 3, 3], "margin": [1.0, 2.0, 5.0]}
+    assert found.index.tolist() == [0, 1, 2]
+    assert margins({}).empty and list(margins({})) == list(found)
 
 
 def test_by_seed_averages_within_a_seed_alone():

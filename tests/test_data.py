@@ -21,6 +21,7 @@ from tutorial_lib import DataError, load_data
 from tutorial_lib import data as module
 from tutorial_lib.data import NAMES, SLIMS, TORCHVISION
 from tutorial_lib.errors import InputError
+from tutorial_lib.sweep import RESULTS, provenance
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -78,6 +79,16 @@ def test_digits_are_scikit_learns_each_once():
     assert data.x_test.shape == (360, 1, 8, 8)
     assert sorted((*row, label) for row, label in zip(x, y, strict=True)) == truth
     assert set(data.y_test.bincount().tolist()) <= {35, 36, 37}  # held out evenly
+
+
+@pytest.mark.parametrize(
+    ("name", "sweep"), [("digits", "activation-noise/fig-3"), ("diabetes", "explicit-reg/training")]
+)
+def test_the_embedded_sets_are_those_of_the_shipped_tables(name, sweep):
+    """Another split, or another release of scikit-learn's data: no number of the book could be measured again."""
+    known = provenance(RESULTS / sweep / f"{name}-desk.csv")["dataset"]
+    data = load_data(name)
+    assert (data.name, data.source, data.sha256) == (known["name"], known["source"], known["sha256"])
 
 
 # --- the reader's own .npz
@@ -396,6 +407,11 @@ def test_images_of_several_sizes_with_size(tmp_path):
     assert reds(data.x_train) == [1, 2]
 
 
+def five_sizes(path):
+    for i in range(5):
+        draw(path / "a" / f"{i}.png", 1, (6, 5 + i))
+
+
 def differing_parts(path):
     draw(path / "train" / "a" / "1.png", 1, (6, 5))
     draw(path / "test" / "a" / "1.png", 1, (9, 4))
@@ -446,6 +462,7 @@ def class_held_out_whole(path):
     ("make", "words"),
     [
         (two_sizes, ["several sizes", "(4, 9, 3)", "(5, 6, 3)", "size="]),
+        (five_sizes, ["several sizes", "[(5, 6, 3), (6, 6, 3), (7, 6, 3)] …"]),
         (differing_parts, ["several sizes", "size="]),
         (broken_image, ["2.png", "not a readable image"]),
         (broken_header, ["2.ppm", "not a readable image"]),
@@ -708,11 +725,12 @@ def test_boston_from_a_file_that_is_there(tmp_path, monkeypatch):
     assert (data.name, data.source) == ("boston", f"Keras's {BOSTON_FILE}, 102 rows held out")
 
 
-def test_boston_is_downloaded_once(tmp_path, monkeypatch):
-    """Into a folder that is made for it; the next run must not need the network."""
+def test_boston_is_downloaded_once(tmp_path, monkeypatch, capsys):
+    """Into a folder that is made for it, without a word; the next run must not need the network."""
     content, _ = boston(monkeypatch, served=True)
     folder = tmp_path / "new" / "data"
     first = load_data("boston", folder)
+    assert capsys.readouterr() == ("", "")
     assert [file.name for file in folder.iterdir()] == [BOSTON_FILE]
     assert (folder / BOSTON_FILE).read_bytes() == content
     boston(monkeypatch, served=b"")
@@ -857,6 +875,7 @@ def test_subsets_are_balanced_seeded_and_belong_together(tmp_path):
     assert subset(train=12, seed=0)[0] < chosen  # a larger subset adds to a smaller one
     assert subset(train=50)[1].y_train.bincount().tolist() == [20, 20, 10]  # the small class runs out
     assert len(subset(train=90)[0]) == 90
+    assert len(subset(train=1, test=1)[0]) == 1  # as little as there can be
 
 
 @pytest.mark.parametrize("options", [{"train": 0}, {"train": 13}, {"test": 7}, {"test": -1}])
