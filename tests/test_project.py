@@ -324,7 +324,7 @@ def test_a_notebook_without_its_install_cell_is_named(project):
 def test_the_install_cell_says_what_to_do_where_the_package_is_missing():
     """With the placeholder; where the package is there, the cell does nothing."""
     done = subprocess.run(
-        [sys.executable, "-S", "-c", ADDRESS["INSTALL"]], cwd=ROOT / "tests", capture_output=True, text=True
+        [sys.executable, "-I", "-S", "-c", ADDRESS["INSTALL"]], cwd=ROOT / "tests", capture_output=True, text=True
     )
     assert done.returncode == 1 and "ModuleNotFoundError: tutorial_lib is missing" in done.stderr
     assert "pip wheel" in done.stderr and "%pip install tutorial_lib-*.whl" in done.stderr
