@@ -265,17 +265,18 @@ def test_densities_follow_distribution_and_parameter(browser):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_redraw_takes_less_than_50_ms(browser, chapter):
+def test_a_redraw_draws_few_things_and_leaves_none_behind(browser, chapter):
+    """What a redraw costs, in counts: a thousand elements take a slow phone a few hundredths of a second."""
     with Page(browser, chapter) as opened:
         for title in titles(chapter):
             root = explorer(opened, title)
-            slowest = root.locator("input[type=range]:enabled, select:enabled").first.evaluate(
-                """input => { const times = [];
-                for (let i = 0; i < 15; i++) { const start = performance.now();
-                  input.dispatchEvent(new Event("input")); times.push(performance.now() - start); }
-                return times.sort((a, b) => a - b)[7]; }"""
-            )
-            assert slowest < 50, f"{title}: {slowest} ms"
+            controls = root.locator("input[type=range]:enabled, select:enabled")
+            again = "input => { for (let k = 0; k < 5; k++) input.dispatchEvent(new Event('input')); }"
+            before = root.locator("*").count()
+            if controls.count():
+                controls.first.evaluate(again)
+            assert root.locator("*").count() == before, f"{title}: a redraw of the same adds elements"
+            assert root.locator(".tl-figure *").count() < 2000, title
 
 
 def test_the_table_is_one_click_away(browser):
@@ -360,7 +361,7 @@ def test_every_explorers_csv_has_a_field_a_column_in_every_line(browser, name, t
             assert rows and {len(row) for row in rows} == {len(head)}
             # the table below the controls shows some of these rows, with the numbers shortened
             shown = root.locator("tbody tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.textContent))")
-            words = [k for k in range(len(head)) if any(re.search("[A-Za-z]", row[k]) for row in rows)]
+            words = [k for k in range(len(head)) if any(re.search("[A-Za-z]{2}", row[k]) for row in rows)]
             picked = {tuple(row[k] for k in words) for row in rows}
             assert {tuple(row[k].replace("–", "") for k in words) for row in shown} <= picked
 
