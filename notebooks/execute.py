@@ -20,7 +20,9 @@ for name in sys.argv[1:]:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
-            if "text/plain" in output.get("data", {}):
-                output.data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", output.data["text/plain"])
+            data = output.get("data", {})
+            data.pop("application/vnd.jupyter.widget-view+json", None)  # a widget lives with its kernel
+            if "text/plain" in data:
+                data["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", data["text/plain"])
     nbformat.write(notebook, Path(name))
     print(f"executed {name}")
