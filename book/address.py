@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+FILES = ["_config.yml", "CITATION.cff", "README.md"]  # beside the notebooks
 PLACEHOLDER = "https://example.org/github/owner/repository"  # reserved by RFC 2606; the theme looks for "github" in it
 
 README = """## Open in Colab
@@ -139,9 +140,6 @@ def write(url: str) -> None:
         if text != old[name]:
             (ROOT / name).write_text(text, encoding="utf-8")
             print(f"written: {name}")
-
-
-FILES = ["_config.yml", "CITATION.cff", "README.md"]
 
 
 def main() -> int:

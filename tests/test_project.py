@@ -183,6 +183,13 @@ def test_a_new_paper_changes_no_count_and_no_list_of_papers():
     assert not any(wing.SLUG in scoreboard or wing.TITLE in scoreboard for wing in wings())
 
 
+def test_no_sentence_rests_on_one_machines_speed():
+    """The lab's own output says what was measured where it ran; prose would be wrong on the next machine."""
+    ratio = r"(?i)(\d|two|three|four|five|six|seven|eight|nine|ten) times (as fast|as slow|as long|faster|slower)"
+    for path in text_files():
+        assert not any(re.search(ratio, text) for text in sources(path)), path.name
+
+
 def test_labs_and_chapters_pin_their_threads():
     """Two threads on small tensors can take a hundred times as long as one, where anything else runs."""
     for path in text_files():
