@@ -195,6 +195,16 @@ def test_one_and_a_hundred_percent_are_accuracies(stop_at):
     assert len(train(nn.Linear(3, 3), x, y, epochs=100, stop_at=stop_at)) < 100
 
 
+@pytest.mark.parametrize(("stop_at", "epochs"), [(99.5, 1), (99.6, 3), (100, 3)])
+def test_the_accuracy_that_stops_is_exact(stop_at, epochs):
+    """A network that stays as it is, with 199 of 200 answers right: 99.5 % are not 100 %."""
+    net, x = nn.Linear(3, 3, bias=False), torch.eye(3)[torch.arange(200) % 3]
+    nn.init.eye_(net.weight)
+    y = torch.arange(200) % 3
+    y[0] = 1
+    assert len(train(net, x, y, epochs=3, stop_at=stop_at, optimizer=torch.optim.SGD, lr=0.0)) == epochs
+
+
 @pytest.mark.parametrize("stop_at", [0.95, 0, 0.999, 100.1, float("nan")])
 def test_an_accuracy_that_is_no_percent_is_refused(stop_at):
     """0.95 would end training after the first epoch, at 1 %."""
@@ -371,6 +381,7 @@ def test_a_batch_has_256_inputs_unless_told(trainer):
 
     def loss(output, target):
         sizes.append(len(target))
+        assert output.dtype == torch.float32  # and numbers are full ones unless told
         return nn.functional.cross_entropy(output, target)
 
     net, options = nn.Linear(3, 3), {"epochs": 1, "loss": loss, "progress": False}
