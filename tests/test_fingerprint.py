@@ -67,8 +67,8 @@ def cell(config, a, seed=default(), keep=lambda: LIMIT):
         return value + inner_only()
 
     shadowed = 1
-    total = helper(a) + tools.FACTOR + tools.sub.depth + TABLE["a"] + CHOSEN + PAIR + far.VALUE + renamed()
-    total += nested(later() + more()) + sum(TWICE * k for k in range(2)) + check_alpha(1.0) + COUNTED + GUARDED + shadowed
+    total = more() + helper(a) + tools.FACTOR + tools.sub.depth + TABLE["a"] + CHOSEN + PAIR + far.VALUE + renamed()
+    total += nested(later()) + sum(TWICE * k for k in range(2)) + check_alpha(1.0) + COUNTED + GUARDED + shadowed
     config["net"], config["module"], config["far"] = Net, whole, made_up.deep.plain.VALUE
     return [{"value": total}]
 
@@ -198,7 +198,7 @@ DOES_NOT = [
     ("cells.py", "UNUSED = 1", "UNUSED = 2"),
     ("cells.py", "return 10", "return 11"),
     ("cells.py", "import math\n", "import math\nimport json\n"),
-    ("cells.py", "\n\nTWICE", "\n\ndef more():\n    return TWICE\n\n\nTWICE"),
+    ("cells.py", "\n\nTWICE", "\n\ndef another():\n    return TWICE\n\n\nTWICE"),
     ("base.py", "unrelated():\n    return 1", "unrelated():\n    return 2"),
     ("base.py", "ALONE = 0", "ALONE = 1"),
     ("tools/__init__.py", "SPARE = 1", "SPARE = 2"),
