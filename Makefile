@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 HTML := _build/html
 
-.PHONY: book test env build notebooks results clean
+.PHONY: book test env build notebooks results address clean
 
 book: env build
 	@echo "The book is ready: open $(CURDIR)/$(HTML)/index.html in a browser."
@@ -34,6 +34,11 @@ RUNS ?= runs
 results:
 	cd $(RUNS) && find . \( -name '*-desk.csv' -o -name '*-desk.json' -o -name '*-paper.csv' -o -name '*-paper.json' \) \
 	  -exec cp --parents {} $(CURDIR)/tutorial_lib/results/ \;
+
+# Write the project's public address everywhere: make address URL=https://github.com/OWNER/REPO; without URL, the present one.
+URL :=
+address:
+	$(PYTHON) book/address.py $(if $(URL),'$(URL)')
 
 clean:
 	rm -rf _build $(VENV)

@@ -3,21 +3,23 @@
     python tests/mutate.py MODULE [--count 60] [--seed 0] [--only TEXT] [--workers 1]
 
 A mutant has one operator, comparison, constant or condition changed. Mutants that nothing can tell from the original
-are listed, with the reason, in `equivalent_mutants.toml`; they are not counted.
+are listed, with the reason, in `equivalent_mutants.toml`; they are not counted. The tests run on copies of the project,
+in forks of a process that has imported the libraries already.
 """
 
 import argparse
 import ast
 import copy
+import importlib
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
+import time
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -96,32 +98,50 @@ def mutants(source: str) -> list[tuple[str, str]]:
     return found
 
 
+LIBRARIES = ("numpy", "pandas", "scipy.stats", "matplotlib.figure", "torch", "sklearn.datasets", "pytest")
+
+
 def survives(home: Path, module: str, source: str, tests: list[str], seconds: int) -> bool:
     """Whether the tests pass with `source` in place of the module, in the copy of the project at `home`."""
     file = home / "tutorial_lib" / f"{module}.py"
     original = file.read_text(encoding="utf-8")
     file.write_text(source, encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"tutorial_lib/{module}.py",
-        *tests,
-    ]
-    run = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                           start_new_session=True)  # fmt: skip
+    pid = os.fork()
+    if not pid:
+        _test(home, module, tests)
     try:
-        return run.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if (found := os.waitpid(pid, os.WNOHANG))[0]:
+                return found[1] == 0
+            time.sleep(0.02)
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
         return False
     finally:
         file.write_text(original, encoding="utf-8")
+
+
+def _test(home: Path, module: str, tests: list[str]) -> None:
+    """Run the tests and end this process; its exit status is pytest's."""
+    code = 1
+    try:
+        os.setsid()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        os.chdir(home)
+        os.environ.update(PYTHONPATH=str(home), PYTHONDONTWRITEBYTECODE="1", OMP_NUM_THREADS="1")
+        sys.dont_write_bytecode, sys.path[0] = True, str(home)
+        pytest = importlib.import_module("pytest")
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", f"tutorial_lib/{module}.py", *tests])
+    finally:
+        os._exit(int(code))
+
+
+def _slice(home: Path, module: str, chosen: list, tests: list[str], seconds: int, found) -> None:
+    for name, source in chosen:
+        found.put((name, survives(home, module, source, tests, seconds)))
 
 
 def main() -> int:
@@ -129,43 +149,41 @@ def main() -> int:
     parser.add_argument("module", choices=COVER)
     parser.add_argument("--count", type=int, default=60, help="how many mutants, drawn with --seed (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", help="only mutants whose name holds this text")
+    parser.add_argument("--only", default="", help="only mutants whose name holds this text")
     parser.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("--seconds", type=int, default=300, help="after which a mutant that hangs counts as noticed")
     options = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    for library in LIBRARIES:
+        importlib.import_module(library)
     equivalent = tomllib.loads((TESTS / "equivalent_mutants.toml").read_text(encoding="utf-8")).get(options.module, {})
     source = (ROOT / "tutorial_lib" / f"{options.module}.py").read_text(encoding="utf-8")
     every = mutants(source)
     for name in set(equivalent) - {name for name, _ in every}:
         print(f"not a mutant any more: {name}")
-    if options.only:
-        every = [mutant for mutant in every if options.only in mutant[0]]
-    chosen = random.Random(options.seed).sample(every, min(options.count, len(every)))
+    chosen = [mutant for mutant in every if options.only in mutant[0]]
+    chosen = random.Random(options.seed).sample(chosen, min(options.count, len(chosen)))
     chosen = [mutant for mutant in chosen if mutant[0] not in equivalent]
     tests = [f"tests/{name}" for name in COVER[options.module]]
     with tempfile.TemporaryDirectory() as folder:
-        homes = []
-        for k in range(options.workers):
-            homes.append(Path(folder, str(k)))
-            skip = shutil.ignore_patterns(".git", ".venv", "_build", "runs", "__pycache__", ".mutants")
-            shutil.copytree(ROOT, homes[-1], ignore=skip)
+        homes = [Path(folder, str(k)) for k in range(options.workers)]
+        for home in homes:
+            skip = shutil.ignore_patterns(".git", ".venv", "_build", "runs", "__pycache__")
+            shutil.copytree(ROOT, home, ignore=skip)
         if not survives(homes[0], options.module, source, tests, 3600):
             sys.exit("the tests fail without any mutation")
-
-        def attempt(mutant):
-            home = homes.pop()
-            try:
-                return mutant[0], survives(home, options.module, mutant[1], tests, options.seconds)
-            finally:
-                homes.append(home)
-
-        with ThreadPoolExecutor(options.workers) as pool:
-            alive = []
-            for name, survived in pool.map(attempt, chosen):
-                if survived:
-                    alive.append(name)
-                    print(f"survived: {name}", flush=True)
-    noticed = len(chosen) - len(alive)
+        context = multiprocessing.get_context("fork")
+        found = context.Queue()
+        for k, home in enumerate(homes):
+            part = chosen[k :: options.workers]
+            context.Process(target=_slice, args=(home, options.module, part, tests, options.seconds, found)).start()
+        alive = 0
+        for _ in chosen:
+            name, survived = found.get()
+            alive += survived
+            if survived:
+                print(f"survived: {name}", flush=True)
+    noticed = len(chosen) - alive
     print(f"{options.module}: {noticed} of {len(chosen)} noticed ({len(every)} possible, {len(equivalent)} equivalent)")
     return 0 if noticed >= 0.9 * len(chosen) else 1
 

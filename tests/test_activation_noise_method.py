@@ -164,12 +164,12 @@ def test_common_noise_between_classes_keeps_the_mean_and_cuts_the_variance_of_di
 
 
 def test_identical_classes_under_common_noise_have_identical_energies():
-    """The same draw must reach every class, exactly, and classes must differ without it."""
+    """The same draw must reach every class, and classes must differ without it."""
     network = linear_autoencoder(0)
     for common_noise in (True, False):
         model = PerClass([network, copy.deepcopy(network), copy.deepcopy(network)], common_noise).eval()
         draws = energies(model, images(), 5)
-        same = (draws == draws[..., :1]).all(0).all(0)
+        same = torch.isclose(draws, draws[..., :1], rtol=1e-12).all(0).all(0)
         assert same.tolist() == [True, common_noise, common_noise]
 
 
@@ -183,8 +183,8 @@ def test_common_noise_between_images_keeps_the_mean_and_cuts_the_variance_of_dif
     set_noise(model, common=True)
     common = energies(model, x, 2000)
     assert within_five_standard_errors(common, closed_form(model, x, 1.0))
-    assert torch.equal(common[:, 0], common[:, 1])
-    assert not torch.equal(common[..., 0], common[..., 1])
+    torch.testing.assert_close(common[:, 0], common[:, 1], rtol=1e-12, atol=0)  # other rows, other kernels
+    assert not torch.isclose(common[..., 0], common[..., 1], rtol=1e-6).any()
     variances = [(draws[:, 0] - draws[:, 2]).var(0) for draws in (common, independent)]
     assert (variances[0] < 1e-3 * variances[1]).all()
 

@@ -1,6 +1,9 @@
 """The built book in a headless browser, with every outside request blocked. Needs `make build` and Chromium."""
 
-import json
+import csv
+import functools
+import html
+import importlib
 import re
 import shutil
 from pathlib import Path
@@ -8,6 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
+from tutorial_lib.explore import Explorer
+from tutorial_lib.papers import wings
 
 ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
@@ -102,29 +108,45 @@ def test_every_picture_has_a_text_and_every_control_a_label(browser, name):
         assert opened.page.eval_on_selector_all("main select, main input[type=range]", unlabelled) == []
 
 
-def test_links_to_the_repository_derive_from_the_one_address():
+def test_the_built_pages_link_to_no_address_but_the_projects_own():
+    """A link to a repository that somebody else may own, or to the placeholder."""
     address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
-    owner = address.removeprefix("https://github.com/")
-    texts = [*ROOT.glob("notebooks/*.ipynb"), *ROOT.glob("book/*.md"), ROOT / "README.md", ROOT / "CITATION.cff"]
-    for path in texts:
-        text = path.read_text(encoding="utf-8")
-        for found in re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", text):
-            assert found.removesuffix(".git") == owner, f"{path.name} names {found}"
-    for notebook in ROOT.glob("notebooks/*.ipynb"):
-        source = "".join(json.loads(notebook.read_text())["cells"][1]["source"])
-        assert f"git+{address}" in source, f"{notebook.name}: the install cell does not use the address"
+    for page in HTML.rglob("*.html"):
+        links = re.findall(r'href="(https?://[^"]*)"', page.read_text(encoding="utf-8"))
+        links = [link for link in links if re.search("github|colab|example[.](org|com|net)", link)]
+        own = address.removeprefix("https://github.com/")
+        assert all(f"/{own}" in link for link in links), f"{page.name} links to {links}"
 
 
 CHAPTER = "book/activation-noise"
-EXPLORERS = {
-    CHAPTER: ["Accuracy over noise at training", "Accuracy over the number", "Densities"],
-    "book/ninr": ["The toy model", "Accuracy on disturbed images", "Training with a noise injection node"],
-    "book/explicit-reg": ["Two sides of Theorem 1", "Spectrum and learned function", "Sensitivity and reliability"],
-}
+WINGS = {wing.SLUG: wing for wing in wings()}
+CHAPTERS = [f"book/{slug}" for slug in WINGS]
+
+
+@functools.cache
+def made(chapter: str) -> dict[str, Explorer]:
+    """The explorers of a chapter's wing, by title; each has its picture's text as title."""
+    wing = WINGS[chapter.removeprefix("book/")]
+    made = [make() for make in importlib.import_module(f"{wing.__name__}.explorers").EXPLORERS]
+    return {html.unescape(re.search('<img alt="([^"]*)"', explorer.html)[1]): explorer for explorer in made}
+
+
+def titles(chapter: str) -> list[str]:
+    return list(made(chapter))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_shows_every_explorer_of_its_wing(browser, chapter):
+    assert titles(chapter), "a wing's explorers.py lists its explorers in EXPLORERS"
+    with Page(browser, chapter) as opened:
+        for title in titles(chapter):
+            explorer(opened, title)
+        assert opened.page.locator(".tl-explorer").count() == len(titles(chapter))
 
 
 def explorer(opened, title):
-    root = opened.page.locator(".tl-explorer", has=opened.page.get_by_role("group", name=re.compile(title)))
+    named = re.compile(f"^{re.escape(title)}")
+    root = opened.page.locator(".tl-explorer", has=opened.page.get_by_role("group", name=named))
     root.wait_for(timeout=10_000)
     return root
 
@@ -242,18 +264,19 @@ def test_densities_follow_distribution_and_parameter(browser):
         assert len({before, middle, path.get_attribute("d")}) == 3
 
 
-@pytest.mark.parametrize("chapter", EXPLORERS)
-def test_a_redraw_takes_less_than_50_ms(browser, chapter):
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_redraw_draws_few_things_and_leaves_none_behind(browser, chapter):
+    """What a redraw costs, in counts: a thousand elements take a slow phone a few hundredths of a second."""
     with Page(browser, chapter) as opened:
-        for title in EXPLORERS[chapter]:
+        for title in titles(chapter):
             root = explorer(opened, title)
-            slowest = root.locator("input[type=range]:enabled, select:enabled").first.evaluate(
-                """input => { const times = [];
-                for (let i = 0; i < 15; i++) { const start = performance.now();
-                  input.dispatchEvent(new Event("input")); times.push(performance.now() - start); }
-                return times.sort((a, b) => a - b)[7]; }"""
-            )
-            assert slowest < 50, f"{title}: {slowest} ms"
+            controls = root.locator("input[type=range]:enabled, select:enabled")
+            again = "input => { for (let k = 0; k < 5; k++) input.dispatchEvent(new Event('input')); }"
+            before = root.locator("*").count()
+            if controls.count():
+                controls.first.evaluate(again)
+            assert root.locator("*").count() == before, f"{title}: a redraw of the same adds elements"
+            assert root.locator(".tl-figure *").count() < 2000, title
 
 
 def test_the_table_is_one_click_away(browser):
@@ -265,21 +288,21 @@ def test_the_table_is_one_click_away(browser):
         assert rows.count() == root.locator("rect.tl-cell[data-value]:not([data-value=''])").count()
 
 
-@pytest.mark.parametrize("chapter", EXPLORERS)
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_without_scripts_there_is_a_picture(browser, chapter):
     with Page(browser, chapter, java_script_enabled=False) as opened:
         pictures = opened.page.locator(".tl-explorer img")
-        assert pictures.count() == len(EXPLORERS[chapter])
-        for k in range(len(EXPLORERS[chapter])):
+        assert pictures.count() == len(titles(chapter))
+        for k in range(len(titles(chapter))):
             assert pictures.nth(k).is_visible() and pictures.nth(k).bounding_box()["width"] > 200
 
 
-@pytest.mark.parametrize("chapter", EXPLORERS)
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_dark_mode_keeps_explorers_readable(browser, chapter):
     """Contrast of the explorer's text against what is behind it, by the WCAG formula: at least 4.5 in both modes."""
     for scheme in ("light", "dark"):
         with Page(browser, chapter, color_scheme=scheme) as opened:
-            root = explorer(opened, EXPLORERS[chapter][1])
+            root = explorer(opened, titles(chapter)[-1])
             colours = root.locator(".tl-readout").evaluate(
                 """e => { let back = e, colour;
                 do { colour = getComputedStyle(back).backgroundColor; back = back.parentElement; }
@@ -305,20 +328,113 @@ def test_no_dead_sliders_in_the_static_pages():
         assert "application/vnd.jupyter.widget-view" not in text and "require.js" not in text, page.name
 
 
-def test_explorers_are_small():
-    import importlib
-    import inspect
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_explorers_are_small(chapter):
+    for title, explorer in made(chapter).items():
+        assert len(explorer.html.encode()) <= 150_000, title
 
-    from tutorial_lib.explore import Explorer
-    from tutorial_lib.papers import wings
 
-    for wing in wings():
-        module = importlib.import_module(f"tutorial_lib.papers.{wing}.explorers")
-        made = [f for _, f in inspect.getmembers(module, inspect.isfunction)
-                if inspect.signature(f).return_annotation is Explorer and f.__module__ == module.__name__]  # fmt: skip
-        assert len(made) >= 3
-        for make in made:
-            assert len(make().html.encode()) <= 150_000, make.__name__
+def explorers_of(opened) -> list:
+    """Every explorer of a page."""
+    found = opened.page.locator(".tl-explorer")
+    return [found.nth(k) for k in range(found.count())]
+
+
+def csv_of(opened, root, tmp_path) -> list[list[str]]:
+    """The rows of the file that an explorer gives away."""
+    if root.locator("details").get_attribute("open") is None:
+        root.locator("summary").click()
+    with opened.page.expect_download() as download:
+        root.get_by_role("button", name="CSV").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file, strict=True))
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_every_explorers_csv_has_a_field_a_column_in_every_line(browser, name, tmp_path):
+    """A name with a comma that is not quoted moves what follows into the wrong columns."""
+    with Page(browser, name) as opened:
+        for root in explorers_of(opened):
+            head, *rows = csv_of(opened, root, tmp_path)
+            assert rows and {len(row) for row in rows} == {len(head)}
+            # the table below the controls shows some of these rows, with the numbers shortened
+            shown = root.locator("tbody tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.textContent))")
+            words = [k for k in range(len(head)) if any(re.search("[A-Za-z]{2}", row[k]) for row in rows)]
+            picked = {tuple(row[k] for k in words) for row in rows}
+            assert {tuple(row[k].replace("–", "") for k in words) for row in shown} <= picked
+
+
+def test_the_csv_of_the_heatmap_is_its_table(browser, tmp_path):
+    with Page(browser, CHAPTER) as opened:
+        root = explorer(opened, "Accuracy over noise at training")
+        head, *rows = csv_of(opened, root, tmp_path)
+    file = pd.DataFrame(rows, columns=head).astype({"n": float, "alpha_train": float, "alpha_inference": float})
+    file = file[file["alpha_inference"] > 0]  # the explorer repeats the rows without noise at every n
+    table = measured()
+    table = table[table["alpha_inference"] > 0]
+    keys = ["source", "dataset", "distribution", "n", "alpha_train", "alpha_inference"]
+    both = table.merge(file, on=keys, how="outer", suffixes=("", "_file"), validate="one_to_one")
+    assert len(both) == len(table) == len(file) and (both["source"] == "paper, Table 2").any()
+    assert both["accuracy_file"].astype(float).to_numpy() == pytest.approx(both["accuracy"].to_numpy())
+
+
+def test_a_csv_quotes_commas_quotes_and_new_lines(browser, tmp_path):
+    from matplotlib.figure import Figure
+
+    from tutorial_lib.explore import explorer as make
+
+    names = ["plain", "a, b", 'say "so"', "two\nlines", "“curly”, µ"]
+    table = pd.DataFrame({"x, in units": [1.5, 2.0], "v": [-1.0, 2.0]}).merge(
+        pd.DataFrame({"name": names}), how="cross"
+    )
+    found = make("lines", table, title="Names", controls=[], start={}, x="x, in units", value="v", series="name",
+                 names={"x, in units": "x", "v": "v"}, picture=Figure())  # fmt: skip
+    page = tmp_path / "page.html"
+    page.write_text(f'<meta charset="utf-8"><body>{found.html}', encoding="utf-8")
+    with Page(browser, CHAPTER) as opened:
+        opened.page.goto(page.as_uri())
+        head, *rows = csv_of(opened, explorers_of(opened)[0], tmp_path)
+    assert head == list(table.columns)
+    assert [(float(x), float(v), name) for x, v, name in rows] == list(table.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_axis_of_an_explorer_has_a_label(browser, chapter):
+    """A name that is looked up wrongly leaves the upright axis bare."""
+    with Page(browser, chapter) as opened:
+        for root in explorers_of(opened):
+            charts = root.locator(".tl-figure svg")
+            for k in range(charts.count()):
+                labels = charts.nth(k).locator("[data-axis]")
+                told = dict(labels.evaluate_all("els => els.map(e => [e.dataset.axis, e.textContent.trim()])"))
+                assert set(told) == {"x", "y"} and all(told.values()), (titles(chapter), told)
+
+
+def test_the_upright_axis_is_named_after_what_is_drawn(browser):
+    with Page(browser, CHAPTER) as opened:
+        for title, label in (
+            ("Accuracy over the number", "accuracy (%)"),
+            ("Accuracy over noise at training", "α at inference"),
+            ("Densities", "density"),
+        ):
+            assert explorer(opened, title).locator("[data-axis=y]").text_content() == label
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_cells_of_printed_tables_stand_apart(browser, name):
+    """Without room between columns, 95.1 ± 0.1 and 91.0 ± 1.0 read as one."""
+    gaps = """tables => tables.flatMap(table => [...table.rows].flatMap(row => {
+        const filled = [...row.cells].filter(cell => cell.textContent.trim() && cell.getClientRects().length);
+        const boxes = filled.map(cell => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return range.getBoundingClientRect(); });
+        return boxes.slice(1).map((box, k) => [box.left - boxes[k].right, row.textContent]);
+      })).filter(([gap]) => gap < 6)"""
+    with Page(browser, name, viewport={"width": 1280, "height": 800}) as opened:
+        assert opened.page.eval_on_selector_all("div.cell_output table", gaps) == []
 
 
 def drawn_dots(panel) -> dict:

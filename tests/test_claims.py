@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tutorial_lib import claims as verdicts
-from tutorial_lib.claims import Claim, board, by_seed, judge, margins
+from tutorial_lib.claims import Claim, board, by_seed, judge, margins, t_interval
 from tutorial_lib.papers import claims, experiments, read_table, shipped
 from tutorial_lib.papers.activation_noise import reported
 from tutorial_lib.papers.activation_noise.claims import BALANCED, CLAIMS
@@ -105,6 +105,19 @@ def test_a_verdict_is_a_t_interval_over_seeds():
     half = 4.302652729911275 * 0.5 / math.sqrt(3)  # t(0.975, 2 degrees of freedom)
     assert found["interval"] == pytest.approx([1 - half, 1 + half])
     assert found["verdict"] == "not seen" and found["measured"] == pytest.approx(1.0)
+
+
+def test_t_interval_against_scipy():
+    from scipy import stats
+
+    values = [3.1, 4.7, 2.2, 5.9]
+    expected = stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=stats.sem(values))
+    assert t_interval(values) == pytest.approx(expected)
+    assert t_interval(values, 0.9) == pytest.approx(
+        stats.t.interval(0.9, 3, loc=sum(values) / 4, scale=stats.sem(values))
+    )
+    assert t_interval([1.0]) == (float("-inf"), float("inf")) and t_interval([1.0, 3.0])[1] < 20
+    assert t_interval([]) == (float("-inf"), float("inf"))
 
 
 def test_none_holding_and_one_contradicted_is_contradicted():

@@ -348,33 +348,6 @@ def test_penalty_of_the_convnet_has_its_gradient():
     assert abs(slope) > 1e-3
 
 
-def powers(seen):
-    """A stand-in for a regulariser: 1, 2, 4, … of the images, so that a mean tells which of them were taken."""
-
-    def regulariser(model, x, variance, **options):
-        seen.append((model, len(x), variance, options))
-        return 2 ** x[:, 0]
-
-    return regulariser
-
-
-def test_subsample_draws_every_subset_alike():
-    """The first images only, a draw with replacement, or a sum over the batch would bias what is trained on.
-
-    All 15 pairs of 6 images, equally often by a χ² test; so the mean over draws is the mean over the batch.
-    """
-    torch.manual_seed(0)
-    seen, x, draws = [], torch.arange(6.0)[:, None], 3000
-    value = penalty(powers(seen), 0.3, sample=2, layers=["data"])
-    sums = [round(2 * value("the model", x).item()) for _ in range(draws)]
-    pairs = [2**a + 2**b for a, b in itertools.combinations(range(6), 2)]
-    assert set(sums) == set(pairs)
-    assert stats.chisquare([sums.count(s) for s in pairs]).pvalue > 1e-3
-    assert seen[-1] == ("the model", 2, 0.3, {"create_graph": True, "layers": ["data"]})
-    mean, truth = np.mean(sums) / 2, 63 / 6
-    assert abs(mean - truth) < 4 * np.std(sums) / 2 / draws**0.5 < 0.1 * truth
-
-
 def test_the_mean_over_all_subsets_of_a_real_regulariser_is_the_batch_mean():
     """A value that depended on the other images of the batch (through H, say) would not average out."""
     model, x = NETWORKS["mlp, ELU"]
@@ -394,13 +367,6 @@ def test_a_sample_as_large_as_the_batch_is_the_batch(sample):
     value = penalty(classification_regulariser, 0.3, sample)(model, x)
     close(value, brute_regulariser(model, x, 0.3, "cross-entropy", noised_layers(model), part="diagonal").mean())
     assert value.requires_grad and torch.equal(torch.get_rng_state(), state)
-
-
-@pytest.mark.parametrize("sample", [0, -1])
-def test_an_empty_sample_is_refused(sample):
-    """The mean over nothing is NaN, and so is every weight after it."""
-    with pytest.raises(ValueError, match=rf"sample = {sample}: expected at least 1"):
-        penalty(explicit_regulariser, 0.1, sample)
 
 
 # --- the term that Theorem 1 drops

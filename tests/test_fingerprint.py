@@ -16,6 +16,7 @@ import functools
 import math
 
 import made_up.deep.below as far
+import made_up.deep.plain
 from made_up import renamed
 from tutorial_lib.noise import check_alpha
 
@@ -34,7 +35,7 @@ PAIR, OTHER = 7, 8
 for step in range(2):
     COUNTED = step
 try:
-    GUARDED = 1
+    from .lazy import GUARDED
 except ValueError:
     GUARDED = 2
 register("something")
@@ -60,14 +61,15 @@ def shadowed():
 def cell(config, a, seed=default(), keep=lambda: LIMIT):
     """What it measures."""
     from .late import later
+    from .pack import more
 
     def nested(value):
         return value + inner_only()
 
     shadowed = 1
-    total = helper(a) + tools.FACTOR + tools.sub.depth + TABLE["a"] + CHOSEN + PAIR + far.VALUE + renamed()
+    total = more() + helper(a) + tools.FACTOR + tools.sub.depth + TABLE["a"] + CHOSEN + PAIR + far.VALUE + renamed()
     total += nested(later()) + sum(TWICE * k for k in range(2)) + check_alpha(1.0) + COUNTED + GUARDED + shadowed
-    config["net"], config["module"] = Net, whole
+    config["net"], config["module"], config["far"] = Net, whole, made_up.deep.plain.VALUE
     return [{"value": total}]
 
 
@@ -114,7 +116,12 @@ def unrelated():
     "made_up/tools/sub.py": "depth = 1\nspare = 1\n",
     "made_up/deep/__init__.py": "",
     "made_up/deep/below.py": "VALUE = 1\nSPARE = 1\n",
-    "made_up/late.py": "def later():\n    return 1\n",
+    "made_up/deep/plain.py": "VALUE = 1\nSPARE = 1\n",
+    "made_up/lazy.py": "GUARDED = 1\n",
+    "made_up/late.py": "from .lower import number\n\n\ndef later():\n    return number\n",
+    "made_up/pack/__init__.py": "from .inside import more\n",
+    "made_up/pack/inside.py": "def more():\n    return 1\n",
+    "made_up/lower.py": "number = 1\n",
     "made_up/whole.py": "ANY = 1\n",
 }
 
@@ -175,7 +182,11 @@ MATTERS = [
     ("tools/__init__.py", "FACTOR = 2", "FACTOR = 3"),
     ("tools/sub.py", "depth = 1", "depth = 2"),
     ("deep/below.py", "VALUE = 1", "VALUE = 2"),
-    ("late.py", "return 1", "return 2"),
+    ("deep/plain.py", "VALUE = 1", "VALUE = 2"),
+    ("lazy.py", "GUARDED = 1", "GUARDED = 3"),
+    ("late.py", "return number", "return -number"),
+    ("pack/inside.py", "return 1", "return 2"),
+    ("lower.py", "number = 1", "number = 2"),
     ("whole.py", "ANY = 1", "ANY = 2"),
 ]
 DOES_NOT = [
@@ -187,12 +198,13 @@ DOES_NOT = [
     ("cells.py", "UNUSED = 1", "UNUSED = 2"),
     ("cells.py", "return 10", "return 11"),
     ("cells.py", "import math\n", "import math\nimport json\n"),
-    ("cells.py", "\n\nTWICE", "\n\ndef more():\n    return TWICE\n\n\nTWICE"),
+    ("cells.py", "\n\nTWICE", "\n\ndef another():\n    return TWICE\n\n\nTWICE"),
     ("base.py", "unrelated():\n    return 1", "unrelated():\n    return 2"),
     ("base.py", "ALONE = 0", "ALONE = 1"),
     ("tools/__init__.py", "SPARE = 1", "SPARE = 2"),
     ("tools/sub.py", "spare = 1", "spare = 2"),
     ("deep/below.py", "SPARE = 1", "SPARE = 2"),
+    ("deep/plain.py", "SPARE = 1", "SPARE = 2"),
 ]
 
 
@@ -259,3 +271,20 @@ def test_a_new_layer_in_noise_leaves_the_toy_model_alone():
     training = {name for name, _ in reached(fourth.training_cell)}
     assert {"grams", "hessian_trace", "penalty", "classification_regulariser", "mlp", "convnet"} <= training
     assert not {"theorem_cell", "TRAINING", "NoiseNode", "fgsm"} & training
+
+
+def test_what_depends_on_pythons_version_is_left_out():
+    """Another Python gives syntax trees more fields, empty where they are not used: tables must outlive it."""
+    import ast
+
+    from tutorial_lib.fingerprint import _shape
+
+    tree = ast.parse("def f(a):\n    'text'\n    b = a + 1\n    return b\n").body[0]
+    before = _shape(tree)
+    tree._fields = (*tree._fields, "news")
+    tree.news = []
+    assert _shape(tree) == before and "ctx" not in repr(before) and "text" not in repr(before)
+    tree.body[1].targets[0].ctx = ast.Load()
+    assert _shape(tree) == before
+    tree.news = ["something"]
+    assert _shape(tree) != before

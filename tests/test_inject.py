@@ -1,6 +1,7 @@
 """Noise goes where it is told to, does what the layer does, and comes out without a trace."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -105,6 +106,15 @@ def test_a_module_used_twice_is_noisy_twice():
     net, x = OneReluTwice(), torch.tensor([-1.0, 0.5, 3.0])
     inject(net, Add(1.0))
     assert torch.equal(net(x), torch.tensor([1.0, 1.0, 3.0]))
+
+
+def test_the_two_passes_through_one_module_have_draws_of_their_own():
+    """One draw used twice would be another noise: of twice the strength, were the module the identity."""
+    net, seen = OneReluTwice(), []
+    inject(net, ActivationNoise("exponential"))
+    injected(net)["relu"].register_forward_hook(lambda module, inputs, output: seen.append(output - inputs[0]))
+    net(torch.ones(1, 50))
+    assert len(seen) == 2 and not torch.isclose(*seen).any()
 
 
 @pytest.mark.parametrize(
@@ -239,6 +249,7 @@ def with_noise():
         (lambda: inject(autoencoder(1, (2, 3)), Add(1.0), ["encoder"]), ["'encoder'", "Sequential", "last layer"]),
         (lambda: set_noise(with_noise(), ["0"], enabled=False), ["'0'", "1, 3"]),
         (lambda: set_noise(mlp(), ["1"], enabled=False), ["'1'", "no module"]),
+        (lambda: set_noise(mlp(), enabled=False), ["no noise", "inject"]),
         (lambda: set_noise(with_noise(), strength=1.0), ["ActivationNoise", "'strength'"]),
         (lambda: set_noise(with_noise(), alpha=-1.0), ["-1.0", "0 or more"]),
         (lambda: set_noise(with_noise(), alpha_inference=float("nan")), ["nan", "0 or more"]),
@@ -384,3 +395,125 @@ def test_set_noise_sets_parameters():
     inject(net, Learned())
     set_noise(net, scale=0.25)
     assert [layer.scale.item() for layer in injected(net).values()] == [0.25, 0.25]
+
+
+# --- modules that noise cannot serve
+
+
+class Attention(nn.Module):
+    """Modules of every kind that returns or takes something else than tensors by position."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.attention = nn.LSTM(3, 3), nn.MultiheadAttention(3, 1)
+        self.cell, self.gru = nn.LSTMCell(3, 3), nn.GRU(3, 3)
+        self.many, self.named = nn.ModuleList([nn.ReLU()]), nn.ModuleDict({"a": nn.Tanh()})
+        self.weights, self.names = nn.ParameterList([torch.zeros(1)]), nn.ParameterDict({"w": torch.zeros(1)})
+        self.split, self.join, self.scaled = Split(), Join(), Scaled()
+
+    def forward(self, x):
+        x = self.attention(x, x, x)[0] + self.rnn(x)[0] + self.gru(x)[0]
+        return self.scaled(x=self.join(self.split(x)))
+
+
+class Split(nn.Module):
+    def forward(self, x):
+        return [x, -x]
+
+
+class Join(nn.Module):
+    def forward(self, parts):
+        return torch.cat(parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "words"),
+    [
+        ("rnn", False, ["LSTM", "tuple", "expected a tensor"]),
+        ("gru", False, ["GRU", "tuple", "expected a tensor"]),
+        ("cell", False, ["LSTMCell", "tuple", "expected a tensor"]),
+        ("attention", False, ["MultiheadAttention", "tuple", "expected a tensor"]),
+        ("attention.out_proj", False, ["without calling it", "nothing"]),
+        ("attention.out_proj", True, ["without calling it", "nothing"]),
+        *[
+            (name, before, ["container", "inside it"])
+            for name in ("many", "named", "weights", "names")
+            for before in (0, 1)
+        ],
+    ],
+)
+def test_modules_that_noise_cannot_serve_are_refused_by_name(name, before, words):
+    """Later the error would come from inside torch, without the name; or never, and the network would not be noisy."""
+    net = Attention()
+    with pytest.raises(ValueError) as caught:
+        inject(net, Add(1.0), ["many.0", name], before=bool(before))
+    assert all(word in str(caught.value) for word in [repr(name), *words])
+    assert not injected(net)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "words"),
+    [
+        ("split", False, ["behind 'split' (Split)", "output is a list", "expected a tensor"]),
+        ("join", True, ["before 'join' (Join)", "first input is a list", "expected a tensor"]),
+        ("scaled", True, ["before 'scaled' (Scaled)", "no input by position", "expected a tensor"]),
+    ],
+)
+def test_what_only_the_call_shows_is_said_by_name(name, before, words):
+    """A wing's network fails in the middle of a sweep: the error must say where, in a copy as well."""
+    net, x = Attention(), torch.randn(2, 1, 3)
+    clean = net(x)
+    inject(net, Add(1.0), [name], before=before)
+    for each in (net, copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        with pytest.raises(ValueError) as caught:
+            each(x)
+        assert all(word in str(caught.value) for word in words)
+        remove(each)
+        torch.testing.assert_close(each(x), clean)
+
+
+def test_modules_with_other_outputs_are_served_before_and_with_keywords_behind():
+    """What can be served must not be refused: an LSTM's input is a tensor, and so is the output of a keyword call."""
+    net, x = Attention(), torch.randn(2, 1, 3)
+    by_hand = net.attention(x + 1, x, x)[0] + net.rnn(x + 1)[0] + net.gru(x + 1)[0]
+    inject(net, Add(1.0), ["rnn", "gru", "attention"], before=True)
+    inject(net, Add(1.0), ["join", "scaled"])
+    torch.testing.assert_close(net(x), torch.cat([by_hand, -by_hand]) + 2)
+
+
+def test_dense_blocks_are_refused_and_their_layers_served():
+    """DenseNet's blocks are dictionaries of layers that take lists: a noise layer inside would run as one of them."""
+    from tutorial_lib._torchvision import torchvision
+
+    net = torchvision.models.DenseNet(4, (2,), 8, num_classes=3).eval()
+    for before in (True, False):
+        with pytest.raises(ValueError, match=r"'features.denseblock1' is a _DenseBlock.*container"):
+            inject(net, Add(1.0), ["features.denseblock1"], before=before)
+    x = torch.randn(1, 3, 32, 32)
+    clean = net(x)
+    inject(net, Add(1.0), ["features.denseblock1.denselayer1"])
+    assert not torch.allclose(net(x), clean)
+    remove(net)
+    inject(net, Add(1.0), ["features.denseblock1.denselayer1"], before=True)
+    with pytest.raises(ValueError, match=r"before 'features.denseblock1.denselayer1' \(_DenseLayer\).*a list"):
+        net(x)
+
+
+def test_a_sequential_names_the_layer_to_take():
+    """Its noise would run as one of its layers; before it, the last layer is the wrong advice."""
+    for before, word in ((True, "first"), (False, "last")):
+        with pytest.raises(ValueError, match=rf"'encoder' is a Sequential.*{word} layer"):
+            inject(autoencoder(1, (2, 3)), Add(1.0), ["encoder"], before=before)
+
+
+def test_networks_with_the_same_noise_have_equal_hooks():
+    """Training many at once must tell noise before from noise behind, here from there, and the same from the same."""
+
+    def marks(where, before):
+        net = mlp()
+        inject(net, Add(1.0), where, before=before)
+        net = pickle.loads(pickle.dumps(net))
+        return [(list(m._forward_hooks.values()), list(m._forward_pre_hooks.values())) for m in net.modules()]
+
+    assert marks(["1"], True) == marks(["1"], True) and marks(["1"], False) == marks(["1"], False)
+    assert marks(["1"], True) != marks(["1"], False) != marks(["3"], False)

@@ -11,11 +11,14 @@ from tutorial_lib import convnet, measure, mlp
 from tutorial_lib.measure import (
     calibration_error,
     corrupt,
+    deviation,
     entropy,
     fgsm,
     grams,
     hessian_trace,
     jacobians,
+    loss_change,
+    noised,
     pgd,
     reliability,
     spectrum,
@@ -194,6 +197,138 @@ def test_an_output_that_is_no_vector_is_refused(function):
         function(convnet(1, 10, 3)[:5].double(), inputs(2, 1, 10, 10), ["data"])
 
 
+class Plain(nn.Sequential):
+    """A Sequential whose second layer does not get the first one's output alone."""
+
+    def forward(self, x):
+        h = self[0](x)
+        return self[1](h) + h[:, :2]
+
+
+def masked(module, inputs):
+    return inputs[0] * torch.tensor([1.0, 0.0] * 4 + [1.0], dtype=torch.float64)
+
+
+def scaled(module, inputs, output):
+    return 3 * output
+
+
+def unlike_its_weights():
+    """Networks in which ∂ (what comes after) / ∂ h is not the next layer's W, though W is narrower than h."""
+    torch.manual_seed(0)
+    before, behind = (nn.Sequential(nn.Identity(), nn.Linear(9, 2)).double() for _ in range(2))
+    before[1].register_forward_pre_hook(masked)
+    behind[1].register_forward_hook(scaled)
+    narrow = nn.Linear(9, 2).double()
+    wide = nn.Linear(2, 9).double()
+    again = nn.Sequential(nn.Identity(), narrow, wide, narrow)
+    return {"skip": Plain(nn.Identity(), nn.Linear(9, 2)).double(), "pre-hook": before, "hook": behind, "again": again}
+
+
+@pytest.mark.parametrize("kind", unlike_its_weights())
+def test_no_short_cut_where_the_next_layer_is_more_than_its_weights(kind):
+    """W Wᵀ would be that of another network: with its noise or mask left out, a sum forgotten, or a later call."""
+    model, x = unlike_its_weights()[kind], inputs(4, 9)
+    rows = torch.stack([functional.jacobian(lambda v: model(v[None])[0], sample) for sample in x])
+    close(jacobians(model, x, ["0"])[0], rows)
+    close(grams(model, x, ["0"])[1][0], rows @ rows.mT)
+
+
+IN_PLACE = {
+    "ReLU": lambda inplace: nn.Sequential(nn.Linear(5, 6), nn.ReLU(inplace), nn.Linear(6, 3)),
+    "ELU, twice": lambda inplace: nn.Sequential(
+        nn.Linear(5, 6), nn.ELU(0.5, inplace), nn.Hardtanh(-0.2, 0.7, inplace), nn.Linear(6, 3)
+    ),
+    "first": lambda inplace: nn.Sequential(nn.LeakyReLU(0.1, inplace), nn.Linear(5, 3)),
+    "of a linear layer's output": lambda inplace: nn.Sequential(
+        nn.Identity(), nn.Linear(5, 2), nn.ELU(2.0, inplace), nn.Linear(2, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("multiplicative", [False, True])
+@pytest.mark.parametrize("kind", IN_PLACE)
+def test_jacobians_before_a_layer_that_works_in_place(kind, multiplicative):
+    """∂ / ∂ ReLU(h) in place of ∂ / ∂ h, or h itself overwritten: against the twin that works out of place."""
+    models = []
+    for inplace in (True, False):
+        torch.manual_seed(0)
+        models.append(IN_PLACE[kind](inplace).double())
+    x = inputs(8, 5)
+    kept = x.clone()
+    names = [name for name, _ in models[0].named_children()]
+    found, (output, gram) = jacobians(models[0], x, names), grams(models[0], x, names, multiplicative)
+    assert torch.equal(x, kept)
+    close(output, models[1](x).detach())
+    for name, rows, product in zip(names, found, gram, strict=True):
+        truth, h = brute_jacobians(models[1], x, name)
+        close(rows, truth)
+        truth = truth * h[:, None] if multiplicative else truth
+        close(product, truth @ truth.mT)
+
+
+def test_jacobians_in_a_resnet():
+    """Its ReLUs work in place and its blocks add in place, behind the very layers that one would look at."""
+    from tutorial_lib._torchvision import torchvision
+
+    torch.manual_seed(0)
+    model = torchvision.models.resnet18(num_classes=3).double().eval()
+    twin, x = torchvision.models.resnet18(num_classes=3).double().eval(), inputs(2, 3, 32, 32)
+    twin.load_state_dict(model.state_dict())
+    for module in twin.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    for name in ("layer4.1.bn1", "layer4.1.bn2"):
+        hidden = {}
+        with measure._hooked(
+            twin, {name: lambda module, inputs, output, hidden=hidden: hidden.update(h=output.clone())}
+        ):
+            twin(x)
+
+        def rest(h, name=name):
+            with measure._hooked(twin, {name: lambda module, inputs, output: h.clone()}):
+                return twin(x)
+
+        whole = functional.jacobian(rest, hidden["h"].detach())  # [2, 3, 2, ...]: of each output by each sample
+        truth = torch.stack([whole[b, :, b].flatten(1) for b in range(2)])
+        close(jacobians(model, x, [name])[0], truth)
+        close(grams(model, x, [name])[1][0], truth @ truth.mT)
+        assert truth.abs().max() > 1e-3
+
+
+class Odd(nn.Module):
+    """A layer that is called twice, one that is never called, and one that gives two tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.never, self.pair = nn.Linear(3, 3), nn.Linear(3, 3), nn.LSTM(3, 3)
+
+    def forward(self, x):
+        return self.pair(self.twice(self.twice(x).tanh()))[0]
+
+
+@pytest.mark.parametrize("function", [jacobians, grams])
+@pytest.mark.parametrize(
+    ("name", "words"), [("never", "called 0 times"), ("twice", "called 2 times"), ("pair", "gives a tuple")]
+)
+def test_a_layer_without_one_output_is_refused(function, name, words):
+    """A KeyError for the one; of the other, the last call alone would be measured and noise enters at both."""
+    with pytest.raises(ValueError, match=rf"module '{name}' .*{words}.*expected"):
+        function(Odd().double(), inputs(2, 3), [name])
+
+
+@pytest.mark.parametrize("function", [jacobians, grams])
+def test_a_module_under_two_names_is_one_that_is_called_twice(function):
+    """Its second name is known, too, and the layer behind it is found."""
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(3, 2)).double()
+    with pytest.raises(ValueError, match="module '2' is called 2 times"):
+        function(model, inputs(2, 3), ["2"])
+    rows = torch.stack([functional.jacobian(lambda h: model[2:](h[None])[0], h) for h in model[:2](inputs(2, 3))])
+    found = function(model, inputs(2, 3), ["1"])
+    close(found[0] if function is jacobians else found[1][0], rows if function is jacobians else rows @ rows.mT)
+
+
 def hooks(model):
     return [hook for module in model.modules() for hook in module._forward_hooks.values()]
 
@@ -304,6 +439,52 @@ def test_frozen_parameters_have_no_part_in_the_trace():
     assert hessian_trace(model, x, y, probes=None) == pytest.approx(truth, rel=1e-9)
 
 
+class Tied(nn.Module):
+    """One weight in two layers, a layer that the loss does not depend on, and one in which it is linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle, self.one, self.two = nn.Linear(2, 2), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.shift = nn.Parameter(inputs(3))
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        return self.two(self.one(x).tanh()) + self.shift
+
+
+def test_tied_and_unused_parameters_in_the_trace():
+    """An error of torch's for the unused one; a shared weight counted twice, or with half of its gradient."""
+    torch.manual_seed(0)
+    model, x, y = Tied().double(), inputs(6, 3), LOSSES["cross-entropy"][1]
+    truth = block_traces(*whole_hessian(model, x, y, cross_entropy))
+    assert truth["idle"] == 0 and list(truth) == ["", "idle", "one", "two"]
+    found = hessian_trace(model, x, y, probes=None)
+    assert found == pytest.approx(truth, rel=1e-9) and found["idle"] == 0
+    assert hessian_trace(model, x, y, probes=3)["idle"] == 0
+
+
+def test_the_trace_of_a_loss_without_curvature_is_0():
+    """A linear loss has a constant gradient, which torch refuses to differentiate."""
+    model, x, y = nn.Sequential(nn.Linear(3, 2)).double(), inputs(4, 3), inputs(4, 2)
+    for probes in (None, 3):
+        assert hessian_trace(model, x, y, linear_loss, probes) == {"0": 0.0}
+
+
+def test_a_frozen_network_has_no_trace():
+    """Nothing can be differentiated: say so, rather than an error of unpacking."""
+    with pytest.raises(ValueError, match="no parameter that requires a gradient"):
+        hessian_trace(small_mlp(3, 4, 3).requires_grad_(False), inputs(6, 3), LOSSES["cross-entropy"][1])
+
+
+def test_the_trace_does_not_depend_on_how_the_weights_are_laid_out():
+    """The convolutional autoencoder's weights are channels_last; a view of them as a vector does not exist."""
+    model, x, (function, y) = nn.Conv2d(2, 3, 2).double(), inputs(6, 2, 2, 2), LOSSES["squared error"]
+    model = nn.Sequential(model, nn.Flatten())
+    truth = hessian_trace(model, x, y, function, probes=None)
+    assert hessian_trace(model.to(memory_format=torch.channels_last), x, y, function, None) == pytest.approx(truth)
+    assert truth == pytest.approx(block_traces(*whole_hessian(model, x, y, function)), rel=1e-9)
+
+
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 def test_hutchinsons_estimate_is_unbiased_with_the_variance_of_signs(network):
     """Sums instead of means, one vector for all weights, or normal numbers in place of signs.
@@ -370,6 +551,102 @@ def test_no_probes_are_refused(probes):
     """A mean over nothing."""
     with pytest.raises(ValueError, match=rf"probes = {probes}.*at least 1, or None"):
         hessian_trace(small_mlp(3, 4, 3), inputs(6, 3), LOSSES["cross-entropy"][1], probes=probes)
+
+
+# --- noise in the layers
+
+
+def summed_squares(h, y):
+    return (y - h).square().sum(1)
+
+
+def chain(n=1):
+    """A linear network with noise in two places, one input n times, and σ^-2 Cov of its output from its weights."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Identity(), nn.Linear(3, 4), nn.Linear(4, 2)).double()
+    first, last = model[1].weight.detach(), model[2].weight.detach()
+    return model, inputs(1, 3).expand(n, -1), inputs(1, 2, seed=1).expand(n, -1), [last @ first, last]
+
+
+def test_noise_is_added_behind_the_layers_that_are_named():
+    """By hand: W2 (W1 (x + ε0) + b1 + ε1) + b2; subtracted, in another layer, or left there, it would be another."""
+    model, x, _, (both, last) = chain(5)
+    noises = {"1": inputs(5, 4, seed=2), "0": inputs(5, 3, seed=3)}
+    clean = model(x)
+    close(noised(model, x, noises), clean + noises["0"] @ both.T + noises["1"] @ last.T)
+    close(noised(model, x, {"1": noises["1"]}), clean + noises["1"] @ last.T)
+    close(model(x), clean)
+    assert hooks(model) == []
+
+
+def test_loss_change_of_a_linear_network_is_the_trace():
+    """E ||Σ J_k ε_k||² = σ² Σ ||J_k||_F² at any σ, and the variance of a pair is 2 σ⁴ ||Σ J_k J_kᵀ||_F².
+
+    The thousand copies of one input are so many estimates of one number, for the spread and the standard error.
+    """
+    model, x, y, rows = chain(1000)
+    covariance = sum(j @ j.T for j in rows)
+    for sigma in (0.01, 3.0):
+        change, error = loss_change(model, x, y, sigma**2, ["0", "1"], summed_squares, pairs=100)
+        truth = sigma**2 * covariance.trace().item()
+        assert abs(change.mean().item() - truth) < 4 * change.std().item() / 1000**0.5 < 0.02 * truth
+        expected = sigma**2 * (2 * covariance.square().sum().item() / 100) ** 0.5
+        assert error.mean().item() == pytest.approx(expected, rel=0.05)
+        assert change.std().item() == pytest.approx(expected, rel=0.1)
+    change, _ = loss_change(model, x, y, 0.25, ["1"], summed_squares, pairs=100)
+    truth = 0.25 * rows[1].square().sum().item()
+    assert abs(change.mean().item() - truth) < 4 * change.std().item() / 1000**0.5 < 0.02 * truth
+    assert not change.requires_grad and change.shape == (1000,) and hooks(model) == []
+
+
+def test_standard_error_of_a_few_pairs_is_unbiased():
+    """Divided by n instead of n - 1, the variance of three pairs would be a third too small, of two pairs a half."""
+    model, x, y, rows = chain(20_000)
+    for pairs in (2, 3):
+        _, error = loss_change(model, x, y, 0.25, ["0"], summed_squares, pairs)
+        truth = 0.25**2 * 2 * (rows[0] @ rows[0].T).square().sum().item() / pairs
+        assert error.square().mean().item() == pytest.approx(truth, rel=0.1)
+
+
+def test_loss_change_by_hand_from_its_own_draws():
+    """A pair is ε and -ε: the mean of its two losses less the clean one, for a loss with a fourth order, too."""
+    model, x, y, _ = chain(3)
+    quartic = lambda h, y: (h - y).pow(4).sum(1)  # noqa: E731
+    mean, error = loss_change(model, x, y, 0.49, ["0"], quartic, pairs=4, seed=5)
+    generator, changes = torch.Generator().manual_seed(5), []
+    for _ in range(4):
+        e = 0.7 * torch.randn(3, 3, generator=generator, dtype=torch.float64)
+        ends = [quartic(model(x + sign * e), y) - quartic(model(x), y) for sign in (1, -1)]
+        changes.append((ends[0] + ends[1]) / 2)
+    changes = torch.stack(changes).detach()
+    close(mean, changes.mean(0))
+    close(error, changes.std(0) / 2)
+    state = torch.get_rng_state()
+    again = loss_change(model, x, y, 0.49, ["0"], quartic, pairs=4, seed=5)
+    assert torch.equal(again[0], mean) and torch.equal(again[1], error)
+    assert not torch.equal(loss_change(model, x, y, 0.49, ["0"], quartic, pairs=4)[0], mean)
+    assert torch.equal(torch.get_rng_state(), state)
+    seeded = loss_change(model, x, y, 0.49, ["0"], quartic, pairs=4, seed=0)[0]
+    assert torch.equal(loss_change(model, x, y, 0.49, ["0"], quartic, pairs=4)[0], seeded)
+
+
+def test_impossible_changes_of_the_loss_are_refused():
+    """A complex deviation, an error of one pair, a loss of the batch, or a layer that gets no noise."""
+    model, x, y, _ = chain(3)
+    for variance in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=rf"variance σ² = {variance!r}: .*0 or more"):
+            loss_change(model, x, y, variance, ["0"], summed_squares)
+    with pytest.raises(ValueError, match="pairs = 1: expected at least 2"):
+        loss_change(model, x, y, 0.1, ["0"], summed_squares, pairs=1)
+    with pytest.raises(ValueError, match=r"loss has shape \(\): expected a number a sample, \[3\]"):
+        loss_change(model, x, y, 0.1, ["0"], mse)
+    with pytest.raises(ValueError, match="no module named '7'; the model has 0, 1, 2"):
+        loss_change(model, x, y, 0.1, ["7"], summed_squares)
+    with pytest.raises(ValueError, match="module 'never' is called 0 times"):
+        loss_change(Odd().double(), x, y, 0.1, ["never"], summed_squares)
+    assert deviation(0) == 0 and deviation(0.25) == 0.5
+    still, error = loss_change(model, x, y, 0.0, ["0"], summed_squares, pairs=2)
+    assert not still.any() and not error.any()
 
 
 # --- spectrum
@@ -673,6 +950,36 @@ def test_predictions_without_labels_are_refused(function):
         function(torch.eye(3), torch.tensor([0]))
     with pytest.raises(ValueError, match=r"0 predictions.*at least one"):
         function(torch.zeros(0, 3), torch.zeros(0))
+
+
+@pytest.mark.parametrize("function", [reliability, calibration_error])
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (float("nan"), "2 of 3 .*not finite.*diverged"),
+        (float("inf"), "2 of 3 .*not finite"),
+        (-0.01, "2 of 3 .*from 0 to 1"),
+        (1.01, "2 of 3 .*from 0 to 1.*logits"),
+    ],
+)
+def test_numbers_that_are_no_probabilities_are_refused(function, value, words):
+    """A diverged network would be perfectly calibrated: in no bin at all, its error is 0."""
+    p = torch.eye(3)
+    p[0, 1] = p[2, 0] = p[2, 1] = value
+    with pytest.raises(ValueError, match=words):
+        function(p, torch.tensor([0, 1, 2]))
+    p = torch.eye(3) * (1 + 1e-7)  # rounding is none of that
+    assert reliability(p, torch.tensor([0, 1, 2])).index.tolist() == [14]
+
+
+@pytest.mark.parametrize("function", [reliability, calibration_error])
+@pytest.mark.parametrize("shapes", [((3, 3), (3, 1)), ((3,), (3,)), ((3, 1, 3), (3,))])
+def test_shapes_that_are_no_predictions_are_refused(function, shapes):
+    """Labels [N, 1] meet every prediction [N]."""
+    p, y = torch.zeros(shapes[0]), torch.zeros(shapes[1])
+    with pytest.raises(ValueError, match=r"expected \[N, C\] and \[N\]") as caught:
+        function(p, y)
+    assert all(str(shape) in str(caught.value) for shape in shapes)
 
 
 def test_entropy_is_scipys_and_0_for_certainty():

@@ -1336,7 +1336,7 @@ def test_empty_images_single_pixels_and_batches():
     before = pictures.clone()
     together = digit_frame(pictures)
     assert torch.equal(pictures, before)
-    assert all(torch.equal(together[k : k + 1], digit_frame(pictures[k : k + 1])) for k in range(4))
+    close(together, torch.cat([digit_frame(pictures[k : k + 1]) for k in range(4)]), 1e-6)
     assert together.min() >= 0 and together.max() <= 1
     assert digit_frame(pictures[:0]).shape == (0, 1, 28, 28)
     assert digit_frame(pixel, box=3, size=9)[0, 0].nonzero().min(0).values.tolist() == [3, 3]

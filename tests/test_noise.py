@@ -1,12 +1,16 @@
 """The seven distributions against scipy, and the layer against equation (1)."""
 
+import copy
 import itertools
 import math
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
 
+from tutorial_lib import autoencoder, convnet, fit, fit_many, inject
 from tutorial_lib.noise import DISTRIBUTIONS, ActivationNoise, check_alpha, check_parameters, density, sample
 
 TRUTH = [  # distribution, parameters, what scipy says it is
@@ -80,6 +84,79 @@ def test_dtype_is_honoured_and_keeps_the_distribution(name, parameters, truth, d
     z = sample(name, (200,), dtype=dtype, generator=generator(3), **parameters)
     assert z.dtype == dtype
     assert p_value(z, truth) > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("name", "parameters", "truth"),
+    [*TRUTH[::2], ("chi", {"k": 50_001}, stats.chi(50_001)), ("t", {"nu": 1000.7}, stats.t(1000.7))],
+)
+def test_half_precision_is_the_exact_law_rounded_once(name, parameters, truth, dtype):
+    """A rounded parameter or a quotient of rounded numbers makes some values too frequent and others too rare."""
+    values = torch.arange(-(2**15), 2**15).to(torch.int16).view(dtype).double()
+    values = values[values.isfinite()].unique().numpy()  # every number of this type
+    edges = (values[1:] + values[:-1]) / 2
+    expected = 500_000 * np.diff(truth.cdf(edges), prepend=0, append=1)
+    z = sample(name, (500_000,), dtype=dtype, generator=generator(5), **parameters).double().numpy()
+    found = np.bincount(np.searchsorted(edges, z), minlength=len(values))
+    often = expected >= 5
+    found, expected = (np.append(v[often], v[~often].sum()) for v in (found, expected))
+    assert stats.chisquare(found, expected, sum_check=False).pvalue > 1e-4
+
+
+def test_tails_hold_to_one_in_a_hundred_thousand():
+    """A tangent or logarithm of float32's coarse uniform numbers cuts the tails: rare noise is what breaks a training.
+
+    By hand, once, over 10⁸ draws down to one in 10⁷: no count was further from its binomial law than chance explains.
+    """
+    for name, parameters, truth in TRUTH:
+        z = sample(name, (4_000_000,), generator=generator(6), **parameters).double()
+        assert z.isfinite().all()
+        for share in (1e-3, 1e-4, 1e-5):
+            for count in ((z > truth.isf(share)).sum(), (z < truth.ppf(share)).sum()):
+                assert stats.binomtest(count.item(), len(z), share).pvalue > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "farthest"),
+    [
+        ("cauchy", {"z0": 0, "gamma": 2}, 2 * 2**48 / math.pi),
+        ("t", {}, 2**48 / math.pi),
+        ("exponential", {"rate": 2}, 48 * math.log(2) / 2),
+    ],
+)
+def test_the_least_uniform_number_gives_the_farthest_draw_and_no_infinite_one(monkeypatch, name, parameters, farthest):
+    """The logarithm of 0 and 1/0 are infinite; a single uniform number would end the tails at 2²⁴/π and 24 ln 2."""
+
+    def draws(whole, fraction):
+        def randint(low, high, shape, generator, **how):
+            return torch.full(shape, low if whole is None else whole, **how)
+
+        monkeypatch.setattr(torch, "randint", randint)
+        monkeypatch.setattr(torch, "rand", lambda shape, generator, **how: torch.full(shape, fraction, **how))
+        return sample(name, 3, **parameters).tolist()
+
+    assert draws(0.0, 0.0) == pytest.approx([farthest] * 3)
+    if name != "exponential":  # the other tail, as far
+        assert draws(-1.0, 1 - 2**-24) == pytest.approx([-farthest] * 3)
+        assert draws(None, 0.5) == pytest.approx([0.0] * 3, abs=1e-6)  # the middle lies where the numbers are coarse
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+def test_noise_needs_a_floating_point_type(dtype):
+    """Rounded to whole numbers, most noise would be 0: the network would pass for a noisy one."""
+    with pytest.raises(ValueError, match=rf"{dtype}.*torch.float32"):
+        sample("gaussian", (2,), dtype=dtype)
+
+
+def test_shape_may_be_one_number_and_dtype_the_default():
+    """Drawn in float32 whatever the default, float64 networks would have noise of half the digits."""
+    assert sample("chi", 3, k=2).shape == (3,) and sample("cauchy", torch.Size([2, 0])).shape == (2, 0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert all(sample(name, 2).dtype == torch.float64 for name in DISTRIBUTIONS)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @each_case
@@ -163,6 +240,19 @@ def test_channels_last_input_keeps_its_layout(common):
     assert p_value(z.flatten(), stats.norm) > 1e-3
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (1, 3, 0, 2)])
+@pytest.mark.parametrize("common", [False, True])
+def test_noise_is_drawn_in_the_order_of_memory(order, common):
+    """In another order, the drawing or the sum would jump through memory; and a seed would mean other noise."""
+    s = torch.zeros(2, 3, 4, 5).permute([order.index(i) for i in range(4)])  # s.permute(order) has no gaps
+    torch.manual_seed(0)
+    z = ActivationNoise("t", common=common)(s).permute(order)
+    batch = order.index(0)
+    torch.manual_seed(0)
+    truth = sample("t", [1 if common and i == batch else n for i, n in enumerate((2, 3, 4, 5))])
+    torch.testing.assert_close(z, truth.expand(2, 3, 4, 5))
+
+
 @pytest.mark.parametrize("common", [False, True])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @each_case
@@ -217,6 +307,84 @@ def test_input_of_a_view_is_left_alone():
     z = ActivationNoise()(s)
     assert z.unique().numel() == 24
     assert not s.any()
+
+
+# --- many networks at once
+
+
+@each_case
+@pytest.mark.parametrize("randomness", ["different", "same"])
+@pytest.mark.parametrize("common", [False, True])
+@pytest.mark.parametrize("multiplicative", [False, True])
+def test_vectorised_networks_draw_as_they_are_told(name, parameters, truth, randomness, common, multiplicative):
+    """Under vmap each network's noise has its law; its draws are the others' or its own, as `randomness` says.
+
+    Without a batching rule, torch would warn and go one network after another, or refuse.
+    """
+    s = torch.full((3, 2, 5, 30, 40), 0.5, dtype=torch.float64)
+    layer = ActivationNoise(name, alpha=0.4, common=common, multiplicative=multiplicative, **parameters)
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        z = (torch.func.vmap(layer, randomness=randomness)(s) - s) / (0.4 * s if multiplicative else 0.4)
+    assert p_value(z[:1, : 1 if common else 2].flatten(), truth) > 1e-3
+    assert p_value(z[: 1 if randomness == "same" else 3, :1].flatten(), truth) > 1e-3
+    assert torch.allclose(z[0], z[1]) == torch.allclose(z[1], z[2]) == (randomness == "same")
+    assert torch.allclose(z[:, 0], z[:, 1]) == common
+
+
+@each_name
+def test_convolutional_networks_with_noise_train_together_as_alone(name):
+    """Their activations have gaps in memory under vmap: noise laid out by them would lie out of place, or raise."""
+    x, y = torch.rand(6, 1, 16, 16, generator=generator()), torch.arange(6) % 3
+    torch.manual_seed(0)
+    nets = [convnet(1, 16, 3) for _ in range(2)]
+    for net in nets:
+        inject(net, ActivationNoise(name, alpha=0.1))
+    options = {"epochs": 2, "batch_size": 4, "lr": 1e-2, "optimizer": torch.optim.SGD, "progress": False}
+    alone = [fit(copy.deepcopy(net), x, y, seed=5, **options) for net in nets]
+    own = fit_many(copy.deepcopy(nets), x, y, seeds=[5, 6], **options)
+    assert np.isfinite(own).all() and own[0] != pytest.approx(alone[0], rel=1e-3)  # own noise
+    np.testing.assert_allclose(fit_many(nets, x, y, seeds=5, **options), alone, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seeds", [0, [0, 1]])
+def test_networks_in_channels_last_train_together(seeds):
+    """Autoencoders are in that layout; under vmap it has strides of its own."""
+    x = torch.rand(4, 2, 8, 8, generator=generator())
+    nets = [autoencoder(2, (3, 4)) for _ in range(2)]
+    for net in nets:
+        inject(net, ActivationNoise("t", alpha=0.1))
+    options = {"epochs": 2, "loss": torch.nn.functional.mse_loss, "progress": False}
+    assert np.isfinite(fit_many(nets, x, x, seeds=seeds, **options)).all()
+
+
+# --- what it says
+
+
+def test_common_noise_needs_a_batch():
+    """A single number has no first axis: torch would say "slice() cannot be applied to a 0-dim tensor"."""
+    layer = ActivationNoise(common=True)
+    with pytest.raises(ValueError, match=r"common.*\[B, \.\.\.\].*single number"):
+        layer(torch.tensor(1.0))
+    layer.alpha = 0.0
+    assert layer(torch.tensor(1.0)) == 1
+    assert ActivationNoise()(torch.tensor(1.0)).shape == ()
+    torch.testing.assert_close(*ActivationNoise(common=True)(torch.zeros(2)))  # a vector is a batch of numbers
+    assert ActivationNoise(common=True)(torch.zeros(0, 3)).shape == (0, 3)
+
+
+def test_repr_shows_all_that_is_not_the_default():
+    """A printed network must tell two kinds of noise apart."""
+    assert repr(ActivationNoise(alpha=0.5)) == "ActivationNoise(gaussian, α=0.5 training, α=0.5 inference)"
+    layer = ActivationNoise("chi", 1, 0, common=True, multiplicative=True, k=2.5)
+    layer.enabled = False
+    assert repr(layer) == (
+        "ActivationNoise(chi, k=2.5, α=1.0 training, α=0.0 inference, common, multiplicative, switched off)"
+    )
+    assert (
+        repr(ActivationNoise(mu=-1, sigma=1)) == "ActivationNoise(gaussian, mu=-1.0, α=1.0 training, α=1.0 inference)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -155,6 +157,186 @@ def test_the_readme_names_commands_that_work():
         assert name in experiments()
     assert "make book" in text[:200] and "make test" in text[:200]
     assert (ROOT / re.search(r"!\[.*?\]\((.*?)\)", text).group(1)).exists()
+
+
+def text_files() -> list[Path]:
+    """What a reader sees of the project as text."""
+    names = ["README.md", "CONTRIBUTING.md", "CITATION.cff", "_config.yml", "book/_toc.yml"]
+    return [*map(ROOT.joinpath, names), *ROOT.glob("book/*.md"), *ROOT.glob("notebooks/**/*.ipynb")]
+
+
+def sources(path: Path) -> list[str]:
+    """The cells of a notebook, or the whole of another file."""
+    text = path.read_text(encoding="utf-8")
+    return ["".join(c["source"]) for c in json.loads(text)["cells"]] if path.suffix == ".ipynb" else [text]
+
+
+def test_a_new_paper_changes_no_count_and_no_list_of_papers():
+    """Prose that says “five papers”, or a scoreboard that knows each, would have to change with a sixth."""
+    from tutorial_lib.papers import wings
+
+    count = r"(?i)\b(three|four|five|six|seven|[3-9])( other)? (papers|chapters|labs|wings)\b"
+    for path in text_files():
+        found = [found for text in sources(path) for found in re.finditer(count, text)]
+        assert not found, f"{path.name}: {found[0][0]}"
+    scoreboard = "\n".join(sources(ROOT / "notebooks/scoreboard.ipynb"))
+    assert not any(wing.SLUG in scoreboard or wing.TITLE in scoreboard for wing in wings())
+
+
+def test_no_sentence_rests_on_one_machines_speed():
+    """The lab's own output says what was measured where it ran; prose would be wrong on the next machine."""
+    ratio = r"(?i)(\d|two|three|four|five|six|seven|eight|nine|ten) times (as fast|as slow|as long|faster|slower)"
+    for path in text_files():
+        assert not any(re.search(ratio, text) for text in sources(path)), path.name
+
+
+def test_labs_and_chapters_pin_their_threads():
+    """Two threads on small tensors can take a hundred times as long as one, where anything else runs."""
+    for path in text_files():
+        text = "\n".join(sources(path))
+        if re.search("(?m)^import torch", text):
+            assert "torch.set_num_threads(1)" in text, path.name
+
+
+def test_notebooks_store_nothing_that_changes_in_every_run():
+    """Addresses, names of widgets, and of Stylers: one without a name gets a random one, in every cell of its table."""
+    for path in NOTEBOOKS:
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            assert ".style" not in source or ".set_uuid(" in source, f"{path.name}: {source}"
+            stored = json.dumps(cell.get("outputs"))
+            assert " at 0x" not in stored and "widget-view" not in stored, f"{path.name}: what changes in every run"
+
+
+ADDRESS = runpy.run_path(str(ROOT / "book/address.py"))
+PLACEHOLDER, OWN = ADDRESS["PLACEHOLDER"], "https://github.com/made-up-owner/Some.repo_1"
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A copy of all files that can name the address."""
+    for name in ("README.md", "CITATION.cff", "_config.yml", "book/_toc.yml", "book/address.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    return tmp_path
+
+
+def set_address(project: Path, *url: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(project / "book/address.py"), *url]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+
+def files(project: Path) -> dict[str, bytes]:
+    return {p.relative_to(project).as_posix(): p.read_bytes() for p in sorted(project.rglob("*")) if p.is_file()}
+
+
+def assert_everything_names(project: Path, address: str) -> None:
+    """Every link and every install cell is of `address`, and there are none with the placeholder."""
+    public = address != PLACEHOLDER
+    own = address.removeprefix("https://github.com/")
+    config = yaml.safe_load((project / "_config.yml").read_text(encoding="utf-8"))
+    assert config["repository"]["url"] == address
+    assert config["html"]["use_repository_button"] is config["html"]["use_issues_button"] is public
+    assert bool(config["launch_buttons"]["colab_url"]) is public
+    assert yaml.safe_load((project / "CITATION.cff").read_text()).get("repository-code") == (
+        address if public else None
+    )
+
+    def colab(name):
+        return f"https://colab.research.google.com/github/{own}/blob/main/{name}"
+
+    linked = []
+    for path in sorted(project.glob("notebooks/**/*.ipynb")):
+        name = path.relative_to(project).as_posix()
+        first, install, *rest = sources(path)
+        assert re.findall(r"\((http\S*colab\S*)\)", first) == ([colab(name)] if public else [])
+        assert first.startswith("# ") and "find_spec" in install and not any("find_spec" in cell for cell in rest)
+        assert re.findall(r"git\+\S*", install) == ([f'git+{address}"'] if public else [])
+        assert public or "raise ModuleNotFoundError" in install
+        linked.append(name)
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\((http\S*colab\S*)\)", readme))
+    in_the_book = {
+        f"{name}.ipynb" for name in re.findall(r"file: (notebooks/\S+)", (project / "book/_toc.yml").read_text())
+    }
+    assert in_the_book <= set(linked) and shown == ({colab(name) for name in in_the_book} if public else set())
+
+
+@pytest.mark.parametrize("address", [None, OWN])
+def test_links_and_install_cells_are_of_the_one_address(project, address):
+    """As committed, and after somebody has set an address of their own."""
+    if address:
+        done = set_address(project, address)
+        assert done.returncode == 0, done.stderr
+    present = yaml.safe_load((project / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    assert address is None or present == address
+    assert_everything_names(project, present)
+
+
+def test_no_other_address_is_named_anywhere():
+    """An install command or link with an address that nobody here owns would run what a stranger puts there."""
+    address = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    own = {"OWNER/REPO", address.removeprefix("https://github.com/")}
+    code = [p for p in [*ROOT.glob("tutorial_lib/**/*.*"), *ROOT.glob("book/_ext/*.py")] if p.suffix in (".py", ".js")]
+    for path in [*text_files(), *code, ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "book/references.bib"]:
+        for text in sources(path):
+            for found in re.findall(r"(?:github\.com|github\.io|/github)/+([\w.-]+/[\w.-]+)", text):
+                assert found in own or f"https://example.org/github/{found}" == address, f"{path.name} names {found}"
+            if path.name != "__main__.py":
+                assert not re.search(r"pip install[^\n]*tutorial-lib(?!.*@ git)", text), (
+                    f"{path.name}: not ours on PyPI"
+                )
+
+
+def test_an_address_can_be_set_changed_and_taken_out_again(project):
+    """Byte by byte: notebooks keep their outputs, and nothing is left of an address that was."""
+    before = files(project)
+    assert set_address(project, OWN).returncode == 0
+    there = files(project)
+    assert set_address(project, OWN).stdout == "" and set_address(project).stdout == "" and files(project) == there
+    other = "https://github.com/other/book"
+    assert set_address(project, other).returncode == 0
+    assert_everything_names(project, other)
+    assert not any(b"made-up-owner" in text for text in files(project).values())
+    assert set_address(project, PLACEHOLDER).returncode == 0
+    assert files(project) == before
+    name = "notebooks/quickstart.ipynb"
+    outputs = [[c.get("outputs") for c in json.loads(text[name])["cells"]] for text in (before, there)]
+    assert outputs[0] == outputs[1] and any(outputs[0])
+
+
+@pytest.mark.parametrize("url", [
+    "http://github.com/a/b", "https://github.com/a", "https://github.com/a/b/", "https://github.com/a/b.git",
+    "https://github.com/a/b/tree/main", "https://github.com/-a/b", "https://github.com/a/..", "https://gitlab.com/a/b",
+    "https://github.com/a/b\n", 'https://github.com/a/b"', "https://github.com.evil.net/a/b", "git@github.com:a/b", "",
+])  # fmt: skip
+def test_what_is_no_address_is_refused_and_changes_nothing(project, url):
+    before = files(project)
+    done = set_address(project, url)
+    assert done.returncode == 2 and repr(url) in done.stderr and "https://github.com/OWNER/REPO" in done.stderr
+    assert "Traceback" not in done.stderr and files(project) == before
+
+
+def test_a_notebook_without_its_install_cell_is_named(project):
+    path = project / "notebooks/quickstart.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    del notebook["cells"][1]
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    before = files(project)
+    done = set_address(project, OWN)
+    assert done.returncode == 2 and "notebooks/quickstart.ipynb: its second cell" in done.stderr
+    assert files(project) == before
+
+
+def test_the_install_cell_says_what_to_do_where_the_package_is_missing():
+    """With the placeholder; where the package is there, the cell does nothing."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", ADDRESS["INSTALL"]], cwd=ROOT / "tests", capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "ModuleNotFoundError: tutorial_lib is missing" in done.stderr
+    assert "pip wheel" in done.stderr and "%pip install tutorial_lib-*.whl" in done.stderr
+    assert subprocess.run([sys.executable, "-c", ADDRESS["INSTALL"]], cwd=ROOT).returncode == 0
 
 
 def test_pages_are_read_again_after_the_package_changed(tmp_path):

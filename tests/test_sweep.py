@@ -33,7 +33,6 @@ from tutorial_lib.sweep import (
     read_table,
     run,
     shipped,
-    t_interval,
 )
 from tutorial_lib.workers import InProcess, process_pool
 
@@ -295,19 +294,6 @@ def test_bad_input_is_named_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match=r"no table nowhere-desk of toy/fig-1.*python -m tutorial_lib run toy/fig-1"):
         read_table(FIGURE, "nowhere", "desk")
     assert not list(tmp_path.iterdir())
-
-
-def test_t_interval_against_scipy():
-    from scipy import stats
-
-    values = [3.1, 4.7, 2.2, 5.9]
-    expected = stats.t.interval(0.95, 3, loc=sum(values) / 4, scale=stats.sem(values))
-    assert t_interval(values) == pytest.approx(expected)
-    assert t_interval(values, 0.9) == pytest.approx(
-        stats.t.interval(0.9, 3, loc=sum(values) / 4, scale=stats.sem(values))
-    )
-    assert t_interval([1.0]) == (float("-inf"), float("inf")) and t_interval([1.0, 3.0])[1] < 20
-    assert t_interval([]) == (float("-inf"), float("inf"))
 
 
 def test_rows_survive_json_exactly(tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from .sweep import Experiment, command, read_table, shipped, t_interval
+from .sweep import Experiment, command, read_table, shipped
 
 VERDICTS = ("holds", "holds in part", "not seen", "contradicted", "not measured")
 
@@ -71,6 +71,24 @@ def welch(a: float, sem_a: float, b: float, sem_b: float, runs: int = 10) -> dic
     freedom = variance**2 * (runs - 1) / (sem_a**4 + sem_b**4)
     half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
     return {"margin": a - b, "low": a - b - half, "high": a - b + half}
+
+
+def t_interval(values, level: float = 0.95) -> tuple[float, float]:
+    """Student's t-interval of the mean of `values`; infinite for fewer than two.
+
+    >>> [round(v, 3) for v in t_interval([1.0, 2.0, 3.0])]
+    [-0.484, 4.484]
+    """
+    from scipy.stats import t
+
+    values = [float(v) for v in values]
+    n = len(values)
+    mean = sum(values) / n if n else math.nan
+    if n < 2:
+        return -math.inf, math.inf
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+    half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
+    return mean - half, mean + half
 
 
 def judge(margins: pd.DataFrame) -> dict:

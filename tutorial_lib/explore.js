@@ -27,6 +27,7 @@
   }
   const short = (v) => (v !== 0 && (Math.abs(v) >= 1e5 || Math.abs(v) < 1e-3) ? v.toExponential(1).replace(".0e", "e").replace("e+", "e") : String(Number(v.toPrecision(5))));
   const show = (v) => (typeof v === "number" ? short(v) : v);
+  const field = (v) => (/[",\r\n]/.test(v) ? `"${v.replaceAll('"', '""')}"` : v); // of a CSV file, by RFC 4180; null is empty
   const fixed = (v) => (v === null || v === undefined ? "–" : v.toFixed(spec.digits));
   const distinct = (name, rows) => {
     const found = [...new Set(rows.map((i) => column[name][i]))];
@@ -119,7 +120,7 @@
       }
       const save = make("button", { type: "button" }, null, "Save all data as CSV");
       save.addEventListener("click", () => {
-        const text = [names, ...everything.map((i) => names.map((n) => column[n][i]))].map((r) => r.join(",")).join("\n");
+        const text = [names, ...everything.map((i) => names.map((n) => column[n][i]))].map((r) => r.map(field).join(",") + "\r\n").join("");
         const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
         make("a", { href: url, download: spec.file + ".csv" }).click();
         URL.revokeObjectURL(url);
@@ -142,9 +143,9 @@
   }
 
   function axes(svg, box, width, height, x, y) {
-    make("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle" }, svg, x);
+    make("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle", "data-axis": "x" }, svg, x);
     const middle = (box.top + box.bottom) / 2;
-    make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, svg, y);
+    make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})`, "data-axis": "y" }, svg, y);
   }
 
   // ---- heatmap: rows by spec.y, columns by spec.x, colour by spec.value; the picked cell is outlined and read out ----
@@ -205,7 +206,7 @@
   // ---- lines: spec.value over spec.x, one line for each value of spec.series; in panels, or in one ----
   function lines(rows, width, state, legend, readout, choose) {
     const notes = compute ? found.note : spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
-    const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.y] }];
+    const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.value] }];
     const beside = panels.length > 1 && width > 600;
     const wrapper = make("div", { class: beside ? "tl-panels" : "" });
     const told = panels.map((panel, k) => {

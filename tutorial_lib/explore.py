@@ -100,7 +100,7 @@ def explorer(
 
 
 def live_panel(controls: dict[str, tuple], label: str, compute: Callable[..., tuple]):
-    """An ipywidgets panel that computes for real; needs a running kernel and the extra ``tutorial-lib[live]``.
+    """An ipywidgets panel that computes for real; needs a running kernel and ipywidgets (the extra ``live``).
 
     `controls` names each control with its first value and its choices: a list for a menu, (least, most, step) for a
     slider. The button, with `label`, calls ``compute(*values, say)``, which returns a matplotlib Figure and a sentence
@@ -109,7 +109,7 @@ def live_panel(controls: dict[str, tuple], label: str, compute: Callable[..., tu
     try:
         import ipywidgets as widgets
     except ImportError as error:
-        raise ImportError("the live panel needs ipywidgets: pip install tutorial-lib[live]") from error
+        raise ImportError("the live panel needs ipywidgets: pip install ipywidgets") from error
     from IPython.display import display
 
     def control(name, value, choices):

@@ -54,11 +54,44 @@ def choose(model: nn.Module, where="all", after: tuple = ACTIVATIONS) -> list[st
 
 
 def _add_noise(module, inputs, output):
-    return module._modules[_NAME](output)
+    layer = module._modules[_NAME]
+    if not isinstance(output, Tensor):
+        raise ValueError(
+            f"noise behind {layer.injected_at!r} ({type(module).__name__}): its output is a {type(output).__name__}, "
+            "expected a tensor; put the noise at another module"
+        )
+    return layer(output)
 
 
 def _add_noise_before(module, inputs):
-    return module._modules[_NAME](inputs[0]), *inputs[1:]
+    layer = module._modules[_NAME]
+    if not inputs or not isinstance(inputs[0], Tensor):
+        found = f"its first input is a {type(inputs[0]).__name__}" if inputs else "it has no input by position"
+        raise ValueError(
+            f"noise before {layer.injected_at!r} ({type(module).__name__}): {found}, expected a tensor by position; "
+            "call it so, or put the noise behind the module before it"
+        )
+    return layer(inputs[0]), *inputs[1:]
+
+
+def _check_site(name: str, module: nn.Module, before: bool) -> None:
+    """`ValueError` for a module that noise cannot be put at, as far as that shows before it is called."""
+    what = f"module {name!r} is a {type(module).__name__}"
+    if _NAME in module._modules:
+        raise ValueError(f"module {name!r} has noise already: call remove(model) first")
+    if isinstance(module, nn.Sequential):
+        end = "first" if before else "last"
+        raise ValueError(f"{what}, which would run the noise as one more layer: name its {end} layer instead")
+    if isinstance(module, nn.ModuleList | nn.ModuleDict | nn.ParameterList | nn.ParameterDict):
+        raise ValueError(
+            f"{what}, a container, which would take the noise for one of its items: name modules inside it"
+        )
+    if isinstance(module, nn.RNNBase | nn.LSTMCell | nn.MultiheadAttention) and not before:
+        raise ValueError(f"{what}: its output is a tuple, expected a tensor; put the noise before the next module")
+    if isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear):
+        raise ValueError(
+            f"{what}, whose weights MultiheadAttention uses without calling it: the noise would do nothing"
+        )
 
 
 def inject(
@@ -74,6 +107,11 @@ def inject(
     the module it is put at, so it moves and switches mode with the model and its parameters (if any) are the
     model's; a noise layer without parameters leaves the state dict as it was.
 
+    A module that the network calls twice, such as one ReLU for two layers, is one site and noisy at each call, with
+    draws of its own. Raises `ValueError`, naming the module, for one that noise cannot be put at: containers, modules
+    whose output is a tuple. Where only the call shows it (another output than a tensor; with `before`, a first input
+    that is no tensor or given by keyword), the forward pass raises it.
+
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> from tutorial_lib import ActivationNoise
     >>> inject(net, ActivationNoise(alpha=0.1))
@@ -83,14 +121,11 @@ def inject(
     """
     names = choose(model, where, after)
     for name in names:
-        module = model.get_submodule(name)
-        if _NAME in module._modules:
-            raise ValueError(f"module {name!r} has noise already: call remove(model) first")
-        if isinstance(module, nn.Sequential):
-            raise ValueError(f"module {name!r} is a Sequential: name its last layer instead")
+        _check_site(name, model.get_submodule(name), before)
     for name in names:
         module = model.get_submodule(name)
         module.add_module(_NAME, copy.deepcopy(layer).train(module.training))
+        module._modules[_NAME].injected_at = name  # for what the hooks may have to say
         if before:
             module.register_forward_pre_hook(_add_noise_before)
         else:
@@ -121,12 +156,14 @@ def set_noise(model: nn.Module, where: Iterable[str] | None = None, **attributes
     """Set attributes of the injected layers: all of them, or those at the modules named in `where`.
 
     ``set_noise(net, alpha_inference=0.5)`` sets the strength at inference, ``set_noise(net, ["1"],
-    enabled=False)`` switches one layer off. Raises `ValueError` for a site without noise, an attribute
-    that the layer lacks, or a strength out of range.
+    enabled=False)`` switches one layer off. Raises `ValueError` for a model or a site without noise, an
+    attribute that the layer lacks, or a strength out of range.
     """
     from .noise import check_alpha
 
     layers = injected(model)
+    if where is None and not layers:
+        raise ValueError("the model has no noise to set: call inject(model, layer) first")
     where = [where] if isinstance(where, str) else where
     for name in layers if where is None else where:
         if name not in layers:

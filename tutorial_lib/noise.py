@@ -8,39 +8,51 @@ import math
 import torch
 from torch import Tensor, nn
 
-
-def _normal(z, g, mu, sigma):
-    return z.normal_(mu, sigma, generator=g)
-
-
-def _cauchy(z, g, z0, gamma):
-    return z.cauchy_(z0, gamma, generator=g)
+# A sampler draws a tensor of `shape`; `how` holds generator, device and dtype (float32 or float64). None draws into an
+# empty tensor: `torch.func.vmap` can draw for many networks only by functions that make a new one.
 
 
-def _uniform(z, g, omega):
-    return z.uniform_(-omega / 2, omega / 2, generator=g)
+def _normal(shape, mu, sigma, **how):
+    return torch.normal(mu, sigma, shape, **how)
 
 
-def _chi(z, g, k):
-    if k == 1:  # |N(0, 1)|, five times as fast
-        return z.normal_(generator=g).abs_()
-    # chi² with k degrees of freedom is twice a Gamma(k/2) variable; torch draws that in no half precision on a CPU
-    shape = z.fill_(k / 2).to(torch.promote_types(z.dtype, torch.float32))
-    return torch._standard_gamma(shape, generator=g).mul_(2).sqrt_().to(z.dtype)
+def _fine(shape, low, **how):
+    """Uniform on (low, low + 2²⁴), never 0, with as many digits near 0 as anywhere.
+
+    In float32 torch.rand knows 0, 2⁻²⁴, 2·2⁻²⁴, ... only: its logarithm or tangent may be infinite, and has tails that
+    are coarse at one in 10⁶ and end at one in 10⁷.
+    """
+    return torch.randint(low, low + 2**24, shape, **how).add_(torch.rand(shape, **how).clamp(min=2**-24))
 
 
-def _lognormal(z, g, mu, sigma):
-    return z.log_normal_(mu, sigma, generator=g)
+def _cauchy(shape, z0, gamma, **how):  # the cotangent, as its pole is at 0, where floating point is fine
+    return _fine(shape, -(2**23), **how).mul_(math.pi / 2**24).tan_().reciprocal_().mul_(gamma).add_(z0)
 
 
-def _t(z, g, nu):
+def _uniform(shape, omega, **how):
+    return torch.rand(shape, **how).sub_(0.5).mul_(omega)
+
+
+def _chi(shape, k, **how):
+    if k == 1:  # |N(0, 1)|, many times as fast
+        return torch.randn(shape, **how).abs_()
+    # chi² with k degrees of freedom is twice a Gamma(k/2) variable
+    generator = how.pop("generator")
+    return torch._standard_gamma(torch.full(shape, k / 2, **how), generator=generator).mul_(2).sqrt_()
+
+
+def _lognormal(shape, mu, sigma, **how):
+    return _normal(shape, mu, sigma, **how).exp_()
+
+
+def _t(shape, nu, **how):
     if nu == 1:  # the Cauchy; a quotient of float32 normals meets 0 once in ten million draws
-        return z.cauchy_(generator=g)
-    return torch.randn(z.shape, generator=g, device=z.device, dtype=z.dtype) / (_chi(z, g, nu) / math.sqrt(nu))
+        return _cauchy(shape, 0.0, 1.0, **how)
+    return torch.randn(shape, **how).div_(_chi(shape, nu, **how)).mul_(math.sqrt(nu))
 
 
-def _exponential(z, g, rate):
-    return z.exponential_(rate, generator=g)
+def _exponential(shape, rate, **how):
+    return _fine(shape, 0, **how).mul_(2**-24).log_().div_(-rate)
 
 
 # name -> (sampler, default parameters); the defaults are the paper's Table 3, but for `uniform`,
@@ -97,8 +109,8 @@ def sample(distribution: str, shape, *, device=None, dtype=None, generator=None,
     - ``t``: Student's, ``nu`` = 1 degree of freedom, where it *is* the Cauchy
     - ``exponential``: ``rate`` = 1 (the paper's λ)
 
-    Returns a tensor of `shape`, drawn on `device` (from `generator` if given). Raises `ValueError`
-    as `check_parameters` does.
+    Returns a tensor of `shape`, drawn on `device` (from `generator` if given). Half precision is drawn in float32
+    and rounded once. Raises `ValueError` as `check_parameters` does, and for a `dtype` that is not floating-point.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> z = sample("uniform", (1000,), generator=g, omega=1.0)
@@ -106,8 +118,12 @@ def sample(distribution: str, shape, *, device=None, dtype=None, generator=None,
     True
     """
     parameters = check_parameters(distribution, parameters)
-    empty = torch.empty(shape, device=device, dtype=dtype)
-    return _SAMPLERS[distribution][0](empty, generator, **parameters)
+    dtype = dtype or torch.get_default_dtype()
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype = {dtype}: noise needs a floating-point type, such as torch.float32")
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    how = {"generator": generator, "device": device, "dtype": torch.promote_types(dtype, torch.float32)}
+    return _SAMPLERS[distribution][0](shape, **parameters, **how).to(dtype)
 
 
 def density(distribution: str, z, **parameters):
@@ -137,8 +153,9 @@ class ActivationNoise(nn.Module):
     `alpha` acts in training mode (``module.train()``), `alpha_inference` in evaluation mode
     (``module.eval()``; by default the same α, the paper's *balanced* noise). Both, and `enabled`, are
     plain attributes and may be changed at any time. Every element of the input gets its own draw, unless
-    `common` is true: then one draw serves the whole batch (common random numbers across images). With
-    `multiplicative` the noise scales with the signal: t = s + α s z̄ (explicit regularisation, eq. 5).
+    `common` is true: then one draw serves all slices along the first axis, taken for the batch (common random
+    numbers across images). With `multiplicative` the noise scales with the signal: t = s + α s z̄ (explicit
+    regularisation, eq. 5). Under `torch.func.vmap`, `randomness` says whether the draws differ.
 
     >>> layer = ActivationNoise("gaussian", alpha=0.5, alpha_inference=0.0).eval()
     >>> layer(torch.ones(3))
@@ -161,15 +178,24 @@ class ActivationNoise(nn.Module):
         alpha = self.alpha if self.training else self.alpha_inference
         if not self.enabled or alpha == 0:
             return s
-        like = torch.empty_like(s[:1] if self.common else s)
-        z = sample(  # drawn flat, then laid out as s is: drawing into channels_last is twice as slow
-            self.distribution, like.numel(), device=s.device, dtype=s.dtype, **self.parameters_of_noise
-        )
-        z = z.as_strided(like.shape, like.stride())
+        if self.common and s.ndim == 0:
+            raise ValueError(
+                "common noise is one draw for all of a batch: expected an input [B, ...], got a single number"
+            )
+        like = s[:1] if self.common else s
+        order = sorted(range(like.ndim), key=like.stride, reverse=True)  # drawn in the order in which s lies in memory
+        shape = [like.shape[i] for i in order]
+        z = sample(self.distribution, shape, device=s.device, dtype=s.dtype, **self.parameters_of_noise)
+        z = z.permute([order.index(i) for i in range(like.ndim)])
         return torch.addcmul(s, s, z, value=alpha) if self.multiplicative else torch.add(s, z, alpha=alpha)
 
     def extra_repr(self) -> str:
-        return f"{self.distribution}, α={self.alpha} training, α={self.alpha_inference} inference"
+        defaults = DISTRIBUTIONS[self.distribution]
+        parameters = [f"{key}={value}" for key, value in self.parameters_of_noise.items() if value != defaults[key]]
+        strengths = [f"α={self.alpha} training", f"α={self.alpha_inference} inference"]
+        flags = [key for key in ("common", "multiplicative") if getattr(self, key)]
+        off = [] if self.enabled else ["switched off"]
+        return ", ".join([self.distribution, *parameters, *strengths, *flags, *off])
 
 
 def check_alpha(alpha: float) -> float:

@@ -404,24 +404,6 @@ def check_network(build: Callable, data: Data) -> None:
         raise ValueError(f"the network does not take images of {shape}: {error}") from error
 
 
-def t_interval(values, level: float = 0.95) -> tuple[float, float]:
-    """Student's t-interval of the mean of `values`; infinite for fewer than two.
-
-    >>> [round(v, 3) for v in t_interval([1.0, 2.0, 3.0])]
-    [-0.484, 4.484]
-    """
-    from scipy.stats import t
-
-    values = [float(v) for v in values]
-    n = len(values)
-    mean = sum(values) / n if n else math.nan
-    if n < 2:
-        return -math.inf, math.inf
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
-    return mean - half, mean + half
-
-
 def _progress(iterator, total: int, done: int, show: bool):
     if not show:
         return iterator

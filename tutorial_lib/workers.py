@@ -59,7 +59,7 @@ def dask_cluster(address: str) -> Iterator[tuple[Executor, int]]:
         from distributed import Client
         from distributed.comm import parse_host_port
     except ImportError as error:
-        raise InputError("--dask needs the extra: pip install tutorial-lib[cluster]") from error
+        raise InputError('--dask needs the extra "cluster": pip install distributed') from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it prints tracebacks of what is reported below
     try:
         parse_host_port(address.partition("://")[2] or address)

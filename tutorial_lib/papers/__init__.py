@@ -71,9 +71,9 @@ def claims() -> list[Claim]:
     return _all("claims", "CLAIMS")
 
 
-def scoreboard() -> list[dict]:
-    """What the shipped tables say of every claim: one entry per claim and table; see `tutorial_lib.claims`."""
-    return verdicts.scoreboard(claims(), experiments())
+def scoreboard(paper: str | None = None) -> list[dict]:
+    """What the shipped tables say of every claim, or of those of one `paper` (a slug); see `tutorial_lib.claims`."""
+    return verdicts.scoreboard([c for c in claims() if paper in (None, c.paper)], experiments())
 
 
 def shipped(name: str) -> list[dict]:

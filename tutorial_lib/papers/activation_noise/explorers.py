@@ -143,6 +143,9 @@ def densities() -> Explorer:
     )  # fmt: skip
 
 
+EXPLORERS = (alphas, samples, densities)
+
+
 def live():
     """A panel that trains and infers for real on the digits: α, distribution, n and epochs (see `live_panel`).
 

@@ -150,6 +150,9 @@ def robustness() -> Explorer:
     )  # fmt: skip
 
 
+EXPLORERS = (theorem, spectra, robustness)
+
+
 def live():
     """A panel that trains for real on the digits: kind of training, σ², activation, epochs (see `live_panel`).
 

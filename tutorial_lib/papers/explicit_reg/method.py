@@ -4,15 +4,16 @@ Gaussian noise in the data and in every hidden layer adds to the expected loss. 
 term is a penalty on the Jacobians of the logits (eq. 10) and a term in their curvature, which the paper drops.
 """
 
-import contextlib
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from ... import measure
 from ...inject import inject
-from ...measure import grams
+from ...measure import deviation, grams, jacobians, noised
 from ...noise import ActivationNoise
+from ...train import penalty as penalty  # the regularisers' way into `fit`; callers find it here
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "squared error": lambda h, y: (y - h).square().sum(1),
@@ -37,7 +38,7 @@ def add_noise(model: nn.Module, variance: float, multiplicative: bool = False, l
     Behind the modules named in `layers`, by default all of `noised_layers`. In evaluation mode the noise is silent.
     Returns the names.
     """
-    noise = ActivationNoise("gaussian", _deviation(variance), alpha_inference=0.0, multiplicative=multiplicative)
+    noise = ActivationNoise("gaussian", deviation(variance), alpha_inference=0.0, multiplicative=multiplicative)
     return inject(model, noise, noised_layers(model) if layers is None else layers)
 
 
@@ -61,7 +62,7 @@ def explicit_regulariser(
 
     `x` is [B, ...]; `layers` as in `add_noise`. With `create_graph` it can be trained on.
     """
-    _deviation(variance)
+    deviation(variance)
     output, found = grams(model, x, _layers(model, layers), multiplicative, create_graph)
     hessian = output_hessian(output, loss)  # Tr(Jᵀ H J) = Σ_ij H_ij (J Jᵀ)_ij
     return variance / 2 * sum((hessian * gram).sum((1, 2)) for gram in found)
@@ -83,27 +84,10 @@ def classification_regulariser(
 
     `explicit_regulariser` less this is the sum of the off-diagonal terms, eq. (30), which the paper drops.
     """
-    _deviation(variance)
+    deviation(variance)
     output, found = grams(model, x, _layers(model, layers), multiplicative, create_graph)
     p = output.softmax(1)
     return variance / 2 * sum((p * (1 - p) * gram.diagonal(dim1=1, dim2=2)).sum(1) for gram in found)
-
-
-def penalty(regulariser: Callable[..., Tensor], variance: float, sample: int | None = None, **options):
-    """The batch mean of a `regulariser` as a function (model, x) -> number, to be trained on (`fit`'s ``penalty``).
-
-    With `sample`, the mean over that many images drawn from the batch without replacement: its expectation is the mean
-    over the batch, at a fraction of the cost. `options` go to the regulariser.
-    """
-    if sample is not None and sample < 1:
-        raise ValueError(f"sample = {sample}: expected at least 1 image, or None for the whole batch")
-
-    def value(model: nn.Module, x: Tensor) -> Tensor:
-        if sample is not None and sample < len(x):
-            x = x[torch.randperm(len(x), device=x.device)[:sample]]
-        return regulariser(model, x, variance, create_graph=True, **options).mean()
-
-    return value
 
 
 def curvature_term(
@@ -120,7 +104,7 @@ def curvature_term(
     `y` is [B] labels or [B, C] numbers.
     """
     _check_loss(loss)
-    _deviation(variance)
+    deviation(variance)
     total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
     for name in _layers(model, layers):
         hidden, rest = _split(model, x, name)
@@ -146,28 +130,10 @@ def loss_change(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """E[ΔL] of eq. (8) and its standard error, of every sample [B] each, by Monte Carlo over antithetic pairs ±ε.
 
-    A pair's mean has no term of first order in ε, so that the standard error falls as fast as E[ΔL] itself.
+    `tutorial_lib.measure.loss_change` for the paper's losses and, by default, all `noised_layers`.
     """
     _check_loss(loss)
-    if pairs < 2:
-        raise ValueError(f"pairs = {pairs}: expected at least 2, for a standard error")
-    sigma, names = _deviation(variance), _layers(model, layers)
-    generator = torch.Generator(x.device).manual_seed(seed)
-    with torch.no_grad():
-        clean = LOSSES[loss](model(x), y)
-        hidden = _hidden(model, x, names)
-        total, squares = torch.zeros_like(clean), torch.zeros_like(clean)
-        for _ in range(pairs):
-            noises = {
-                name: sigma * torch.randn(h.shape, generator=generator, dtype=h.dtype, device=h.device)
-                for name, h in hidden.items()
-            }
-            both = [LOSSES[loss](_noised(model, x, noises, sign), y) - clean for sign in (1, -1)]
-            change = (both[0] + both[1]) / 2
-            total += change
-            squares += change**2
-    mean = total / pairs
-    return mean, ((squares / pairs - mean**2).clamp(0) / (pairs - 1)).sqrt()
+    return measure.loss_change(model, x, y, variance, _layers(model, layers), LOSSES[loss], pairs, seed)
 
 
 def accumulated_noise(model: nn.Module, x: Tensor, noises: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -175,11 +141,9 @@ def accumulated_noise(model: nn.Module, x: Tensor, noises: dict[str, Tensor]) ->
 
     `noises` holds ε_k, shaped like the output of the layer it is named after.
     """
-    from ...measure import jacobians
-
     names = _layers(model, list(noises))
     with torch.no_grad():
-        exact = _noised(model, x, noises) - model(x)
+        exact = noised(model, x, noises) - model(x)
     rows = jacobians(model, x, names)
     return exact, sum((j @ noises[n].flatten(1)[..., None])[..., 0] for n, j in zip(names, rows, strict=True))
 
@@ -208,29 +172,6 @@ def _layers(model: nn.Module, layers: list[str] | None) -> list[str]:
     return names
 
 
-@contextlib.contextmanager
-def _hooked(model: nn.Module, hooks: dict[str, Callable]):
-    """Forward hooks behind the named modules, for as long as the context lasts."""
-    with contextlib.ExitStack() as stack:
-        for name, hook in hooks.items():
-            stack.callback(model.get_submodule(name).register_forward_hook(hook).remove)
-        yield
-
-
-def _noised(model: nn.Module, x: Tensor, noises: dict[str, Tensor], sign: int = 1) -> Tensor:
-    """The output with sign · ε_k added behind the layers that `noises` names."""
-    with _hooked(model, {n: lambda module, inputs, output, e=e: output + sign * e for n, e in noises.items()}):
-        return model(x)
-
-
-def _hidden(model: nn.Module, x: Tensor, names: list[str]) -> dict[str, Tensor]:
-    """The activations h_k behind the named layers."""
-    found = {}
-    with _hooked(model, {n: lambda module, inputs, output, n=n: found.__setitem__(n, output) for n in names}):
-        model(x)
-    return found
-
-
 def _split(model: nn.Sequential, x: Tensor, name: str) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """h_k behind the layer `name`, and the rest of the network as a function of it."""
     names = [child for child, _ in model.named_children()]
@@ -238,12 +179,6 @@ def _split(model: nn.Sequential, x: Tensor, name: str) -> tuple[Tensor, Callable
     with torch.no_grad():
         hidden = model[:place](x)
     return hidden, model[place:]
-
-
-def _deviation(variance: float) -> float:
-    if not 0 <= variance < float("inf"):
-        raise ValueError(f"variance σ² = {variance!r}: expected a finite number, 0 or more")
-    return variance**0.5
 
 
 def _check_loss(loss: str) -> None:

@@ -119,9 +119,15 @@ def training_cell(
 
     train(model, data.x_train, data.y_train, kind, variance, operation, config, seed, follow)
     if network != SMALL and not regression:
-        rows += _robustness(model, x, y, config["sigmas"], seed) + _geometry(model, x[: config["inspected"]], kind)
+        if _outputs(model, x).isfinite().all():  # a run that diverged has none of these
+            rows += _robustness(model, x, y, config["sigmas"], seed) + _geometry(model, x[: config["inspected"]], kind)
         rows.append({"measure": "training accuracy", "value": evaluate(model, data.x_train, data.y_train)})
     return rows
+
+
+@torch.no_grad()
+def _outputs(model, x) -> torch.Tensor:
+    return torch.cat([model(part) for part in x.split(2048)])
 
 
 def _mean_loss(model, x, y, loss) -> float:
@@ -134,7 +140,7 @@ def _robustness(model, x, y, sigmas: list[float], seed: int) -> list[dict]:
     """Accuracy, calibration error and reliability on data with noise of deviation σ; entropy without."""
     rows = []
     for sigma in sigmas:
-        p = torch.cat([model(part).softmax(1) for part in corrupt(x, sigma, seed).split(2048)])
+        p = _outputs(model, corrupt(x, sigma, seed)).softmax(1)
         accuracy = 100 * (p.argmax(1) == y).double().mean().item()
         rows.append({"measure": "accuracy", "sigma": sigma, "value": accuracy})
         rows.append({"measure": "calibration error", "sigma": sigma, "value": calibration_error(p, y, BINS)})

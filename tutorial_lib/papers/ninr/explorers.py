@@ -177,6 +177,9 @@ def dynamics() -> Explorer:
     )  # fmt: skip
 
 
+EXPLORERS = (toy, corruption, dynamics)
+
+
 def live():
     """A panel that trains for real on the digits: kind of training, σ_ε, distribution, epochs (see `live_panel`).
 
