@@ -189,6 +189,7 @@ BROKEN = {
     "labels too few": (replaced(y_test=np.arange(5)), ["y_test", "(5,)", "(6,)"]),
     "negative label": (replaced(y_test=Y[:6] - 1), ["y_test", "label -1", "start at 0"]),
     "floats to 255": (replaced(x_train=X.astype(float)), ["x_train", "[0, 1]", "float64"]),
+    "floats above 1": (replaced(x_train=X / 170), ["x_train", "[0, 1]", "from 0"]),
     "negative floats": (replaced(x_test=X[:6] / 255 - 0.5), ["x_test", "[0, 1]"]),
     "NaN": (replaced(x_test=X[:6] * np.nan), ["x_test", "[0, 1]"]),
     "one NaN": (replaced(x_test=np.where(X[:6] == X[0, 0, 0], np.nan, X[:6] / 255)), ["x_test", "NaN", "nan to nan"]),
@@ -391,6 +392,13 @@ def test_image_folder_without_a_split_holds_out_every_fifth(tmp_path):
     assert reds(data.x_test) == [4, 9]
     assert reds(data.x_train) == [0, 1, 2, 3, 5, 6, 7, 8]
     assert (data.y_test.tolist(), data.y_train.tolist()) == ([0, 1], [0] * 4 + [1] * 4)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    """Only `train` beside `test` is a split: pictures of trains and of dogs are two classes."""
+    for i in range(10):
+        draw(tmp_path / ("dog" if i < 5 else "train") / f"{i}.png", i)
+    assert load_data(str(tmp_path)).y_train.tolist() == [0] * 4 + [1] * 4
 
 
 def two_sizes(path):
@@ -889,6 +897,15 @@ def test_a_subset_that_the_set_cannot_give_is_refused(tmp_path, options):
     )
     with pytest.raises(DataError, match=re.escape(message)):
         load_data(save(tmp_path / "mine.npz", **arrays()), **options)
+
+
+def test_one_image_too_many_is_refused_and_seed_0_is_taken_if_nothing_is_said(tmp_path):
+    """Two of a set of one, and a default that the provenance does not name."""
+    content = arrays(n_test=1)
+    path = save(tmp_path / "mine.npz", **content)
+    with pytest.raises(DataError, match="ask for fewer, 1 to 1"):
+        load_data(path, test=2)
+    assert torch.equal(load_data(path, train=5).x_train, load_data(path, train=5, seed=0).x_train)
 
 
 @pytest.mark.parametrize("size", [0, -8])
