@@ -79,7 +79,8 @@ def test_some_notebook_cells_are_checked():
 
 
 LAYERS = [
-    "errors", "noise", "data", "inject", "models", "train", "measure", "draw", "sweep", "claims", "explore", "papers",
+    "errors", "noise", "data", "inject", "models", "train", "measure", "draw", "fingerprint", "store",
+    "workers", "sweep", "claims", "explore", "papers",
     "__main__",
 ]  # fmt: skip
 
@@ -283,10 +284,7 @@ def test_no_other_address_is_named_anywhere():
         for text in sources(path):
             for found in re.findall(r"(?:github\.com|github\.io|/github)/+([\w.-]+/[\w.-]+)", text):
                 assert found in own or f"https://example.org/github/{found}" == address, f"{path.name} names {found}"
-            if path.name != "__main__.py":
-                assert not re.search(r"pip install[^\n]*tutorial-lib(?!.*@ git)", text), (
-                    f"{path.name}: not ours on PyPI"
-                )
+            assert not re.search(r"pip install[^\n]*tutorial-lib(?!.*@ git)", text), f"{path.name}: not ours on PyPI"
 
 
 def test_an_address_can_be_set_changed_and_taken_out_again(project):

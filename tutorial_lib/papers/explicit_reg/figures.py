@@ -43,7 +43,7 @@ def _curves(axis, table: pd.DataFrame, x: str = "x", **labels) -> None:
 def total_trace(table: pd.DataFrame) -> pd.DataFrame:
     """Tr H at every checkpoint: the layers' parts added up."""
     keys = ["network", "activation", "kind", "operation", "variance", "seed", "x"]
-    return pick(table, measure="hessian trace").groupby(keys)["value"].sum().reset_index()
+    return pick(table, measure="hessian trace").groupby(keys)["value"].sum(min_count=1).reset_index()
 
 
 def _densities(axis, table: pd.DataFrame, **labels) -> None:
