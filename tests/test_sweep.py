@@ -90,7 +90,7 @@ def test_provenance_says_how_the_table_came_about(tmp_path):
     assert known["configuration"]["points"] == 6 and known["sweep"] == "toy/fig-1"
     assert known["versions"]["torch"] and known["device"] and known["date"] and known["commits"]
     assert known["dataset"] == {"name": "none"} and len(known["code"]) == 16
-    assert 0 <= known["cell_seconds"] < 60
+    assert 0 <= known["cell_seconds"] < 60 and known["cell_seconds"] == round(known["cell_seconds"], 1)
 
 
 def test_a_second_run_computes_nothing_and_more_seeds_only_the_new_ones(tmp_path, marks):
@@ -480,6 +480,9 @@ def test_cells_of_a_table_are_those_that_were_put_in():
     assert all(difference(a, b) is None for a, (_, b) in zip(rows, cells_of(table, cells), strict=True))
     assert list(cells_of(table, [{**cells[0], "n": 2}])) == []
     assert list(cells_of(table, [{"other": 1, "seed": 0}])) == []
+    assert list(cells_of(table[["kind", "n", "on", "seed"]][:1], cells[:1])) == [(cells[0], [{}])]
+    nothing = [{"kind": None, "seed": 0}, {"kind": "a", "seed": 0}]  # a point may leave a setting out
+    assert [c for c, _ in cells_of(pd.DataFrame(nothing).assign(v=1), nothing)] == nothing
 
 
 # ---- data ----

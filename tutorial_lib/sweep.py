@@ -246,6 +246,8 @@ def cells_of(table: pd.DataFrame, cells: list[dict]) -> Iterator[tuple[dict, lis
 
 
 def _text(value) -> str:
+    if value is None or value != value:
+        return ""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return f"{value:.6g}" if number else str(value)
 
