@@ -135,11 +135,8 @@ def run(
     cells = sweep.cells(config, seeds)
     table_path = Path(out) / sweep.name / f"{label}-{budget}.csv"
     store = Store(table_path.with_suffix(".sqlite"), identity, fingerprint(sweep.cell))
-    task, revision = (
-        _Task(sweep.cell, {**config, "folder": str(folder), "device": device}),
-        _commit(PACKAGE),
-    )
-    executor = executor or InProcess()
+    task = _Task(sweep.cell, {**config, "folder": str(folder), "device": device})
+    executor, revision = executor or InProcess(), _commit(PACKAGE)
     _take_over(store, _shipped_cells(store, sweep, label, budget, cells), cells, keep_cells, executor, task)
     done = store.finished()
     missing = [cell for cell in cells if digest(cell) not in done]
