@@ -34,7 +34,7 @@ def _uniform(shape, omega, **how):
 
 
 def _chi(shape, k, **how):
-    if k == 1:  # |N(0, 1)|, many times as fast
+    if k == 1:  # |N(0, 1)|, which costs less
         return torch.randn(shape, **how).abs_()
     # chi² with k degrees of freedom is twice a Gamma(k/2) variable
     generator = how.pop("generator")
