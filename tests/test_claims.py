@@ -541,6 +541,8 @@ def partials():
 
     def get(claim):
         there = [t for t in shipped(claim.experiment) if claim.datasets is None or t["dataset"] in claim.datasets]
+        if not there:
+            pytest.skip("no table of it is shipped")
         least = min(there, key=lambda t: t["rows"])
         if claim.experiment not in found:
             found[claim.experiment] = partial(read_table(claim.experiment, least["dataset"], least["budget"]))

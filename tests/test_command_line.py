@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from tutorial_lib.__main__ import main
-from tutorial_lib.papers import experiments
+from tutorial_lib.papers import claims, experiments
 from tutorial_lib.papers.activation_noise import sweeps as wing
 
 ROOT = Path(__file__).parent.parent
@@ -28,9 +28,35 @@ def test_list_json_names_every_experiment(capsys):
     by_name = {e["name"]: e for e in entries}
     assert by_name["activation-noise/fig-3"]["item"] == "Figure 3"
     assert by_name["activation-noise/fig-3"]["budgets"]["paper"] == 20 * 10  # 20 α at training, 10 seeds
+    claimed = {claim.experiment for claim in claims()}
     for entry in entries:
-        assert set(entry["budgets"]) == {"smoke", "desk", "paper"}
-        assert any(t["budget"] == "desk" and t["rows"] > 0 for t in entry["results"]), entry["name"]
+        assert {"smoke"} <= set(entry["budgets"]) <= {"smoke", "desk", "paper"}
+        desk = any(t["budget"] == "desk" and t["rows"] > 0 for t in entry["results"])
+        assert desk or entry["name"] not in claimed, f"{entry['name']} has claims and no table"
+
+
+def test_every_shipped_table_can_be_trusted():
+    """Whatever lies in a folder of runs can be taken into the package: a trial on own data, or of uncommitted code."""
+    from tutorial_lib.data import NAMES
+    from tutorial_lib.sweep import RESULTS, identity_of, provenance
+
+    known_sweeps = {experiment.sweep.name: experiment.sweep for experiment in experiments().values()}
+    paths = sorted(RESULTS.rglob("*.csv"))
+    assert {path.parent.relative_to(RESULTS).as_posix() for path in paths} <= set(known_sweeps)
+    for path in paths:
+        known, table = provenance(path), pd.read_csv(path)
+        name, budget = path.stem.rpartition("-")[::2]
+        data, config = known["dataset"], known["configuration"]
+        assert name == data["name"] and name in (*NAMES, "none") and config["dataset"] == name, f"{path}: own data"
+        assert budget == config["budget"] and known["rows"] == len(table) > 0
+        assert known["commits"] and not any("dirty" in c or " " in c for c in known["commits"]), f"{path}: no commit"
+        sweep = known_sweeps[known["sweep"]]
+        assert config.get("data") == sweep.config(budget, name).get("data"), f"{path}: another selection of data"
+        inputs = {"data_sha256": data.get("sha256"), "target_sha256": data.get("target", {}).get("sha256")}
+        assert known["identity"] == identity_of(config, "cpu", {k: v for k, v in inputs.items() if v}) or (
+            "CPU" not in known["device"]
+        )
+        assert known["seeds"] == sorted(table["seed"].unique()) == list(range(len(known["seeds"])))
 
 
 def test_shipped_tables_meet_their_promise():
@@ -228,6 +254,8 @@ def test_accuracy_cell_is_what_the_method_says(tmp_path):
         (["run", "activation-noise/fig-5", "--dataset", "DIR/evil.npz"], "fig-5 uses no data: leave --dataset"),
         (["run", "activation-noise/fig-5", "--train", "10"], "fig-5 uses no data: leave --dataset"),
         (["run", "activation-noise/fig-3", "--test", "400"], "400 test images"),
+        (["run", "ninr/fig-3", "--train", "5"], "none of the 5 training images is of class"),
+        (["run", "explicit-reg/fig-3", "--train", "5"], "none of the 5 training images is of class"),
         (["run", "activation-noise/fig-3", "--size", "12"], "12x12 pixels: expected multiples of 8 (--size S"),
         (["run", "explicit-reg/fig-3", "--size", "6"], "digits does not suit explicit-reg/fig-3: "),
         (["run", "ninr/fig-9", "--size", "4"], "digits does not suit ninr/fig-9: "),
@@ -393,6 +421,11 @@ def test_a_new_wing_is_found_by_itself(project):
         ({"__init__.py": None}, ["list"], "made_up has no __init__.py"),
         ({"__init__.py": ""}, ["list"], "made_up is left out (AttributeError"),
         (
+            {"figures.py": WING["figures.py"].replace("SWEEP, lambda", "None, lambda")},
+            ["list"],
+            "made-up/fig-1 is left out",
+        ),
+        (
             {"figures.py": WING["figures.py"].replace('[{"a": 1.0}]', "config['grid']")},
             ["list"],
             "made-up/fig-1 is left out (KeyError: 'grid')",
@@ -403,6 +436,12 @@ def test_a_broken_wing_is_named_and_the_others_go_on(project, changes, words, sa
     done = project(changes, *words)
     assert done.returncode == 0 and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert "activation-noise" in done.stdout if words == ["list"] else "balanced-gain" in done.stdout
+
+
+def test_a_folder_without_code_is_no_wing(project):
+    """A change of branch leaves folders with nothing but caches behind."""
+    done = project(dict.fromkeys(WING), "list")
+    assert done.returncode == 0 and done.stderr == ""
 
 
 def test_a_bug_shows_its_traceback(project):

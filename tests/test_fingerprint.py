@@ -1,5 +1,6 @@
 """A cell's fingerprint: it changes with everything that can take part in computing the cell, and with nothing else."""
 
+import functools
 import importlib
 import sys
 
@@ -255,6 +256,13 @@ def test_a_cell_without_a_file_is_refused():
     exec("def cell(config, seed):\n    return []\n", space := {"__name__": "math"})
     with pytest.raises(InputError, match="math"):
         fingerprint(space["cell"])
+
+
+@pytest.mark.parametrize("cell", [lambda config, seed: [], functools.partial(print, 1), FILES.get], ids=repr)
+def test_a_cell_that_is_no_function_of_its_module_is_refused(cell):
+    """Of a lambda no code would be found, and old numbers would pass for those of a changed one."""
+    with pytest.raises(InputError, match=r"is not defined at the top level of a module|is in no \.py file"):
+        fingerprint(cell)
 
 
 def test_a_new_layer_in_noise_leaves_the_toy_model_alone():

@@ -29,6 +29,7 @@ from tutorial_lib.sweep import (
     check_network,
     command,
     difference,
+    plain_rows,
     provenance,
     read_table,
     run,
@@ -283,7 +284,7 @@ def test_cells_of_other_code_are_kept_apart_and_the_last_of_them_is_found(tmp_pa
 
 def test_bad_input_is_named_before_anything_is_written(tmp_path):
     for message, options in (
-        ("toy/fig-1 has no budget 'huge': choose from smoke, desk", {"budget": "huge"}),
+        ("toy/table-1 has no budget 'huge': choose from smoke, desk", {"budget": "huge"}),
         ("seeds = 0: expected at least 1", {"seeds": 0}),
         ("toy/table-1 uses no data: leave --dataset", {"dataset": "digits"}),
         ("toy/table-1 uses no data: leave --dataset", {"dataset": "nonsense"}),
@@ -315,6 +316,30 @@ def test_numbers_of_numpy_and_torch_become_plain(tmp_path):
     figure = Experiment("toy/numpy", "", "", "", sweep, FIGURE.draw)
     table = pd.read_csv(run(figure, [], out=tmp_path, progress=False)[0])
     assert table.iloc[0].to_dict() == {"a": 7, "seed": 0, "b": 7, "c": 0.5, "d": 2.0, "e": True}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ({"value": 1}, "expected a list of rows"),
+        ([], "expected a list of rows"),
+        ([1], "expected a list of rows"),
+        ([{"value": np.ones(2)}], r"gave value = array.*: expected a number"),
+        ([{"value": [1]}], r"gave value = \[1\]: expected a number"),
+        ([{"seed": 3, "value": 1}], "gave a row with 'seed', a setting of its own"),
+        ([{"a": 3}], "gave a row with 'a', a setting of its own"),
+    ],
+)
+def test_rows_that_cannot_stand_in_a_table_are_refused_with_their_cell(rows, said):
+    """A row that named its own seed would stand under another one; a dict would fail after the last cell."""
+    with pytest.raises(TypeError, match=rf"the cell {{'a': 1, 'seed': 0}} .*{said}"):
+        plain_rows(rows, {"a": 1, "seed": 0})
+
+
+def test_a_drawing_that_is_none_is_named(tmp_path):
+    nothing = Experiment("toy/nothing", "", "", "", SWEEP, lambda table, dataset: 1)
+    with pytest.raises(TypeError, match="toy/nothing is drawn as a int: expected a Figure or a DataFrame"):
+        run(nothing, [nothing], out=tmp_path, progress=False)
 
 
 # ---- the code that makes a cell is part of what the cell is ----
@@ -369,7 +394,7 @@ def test_a_changed_method_is_computed_anew(coded, capsys):
     assert calls == 12 and new != old and new[1] == 3.0
     said = capsys.readouterr().err
     assert "12 finished cells of this configuration were computed by other code and are left alone" in said
-    assert "--keep-cells takes them over if 3 of them" in said
+    assert "--keep-cells takes them over if 6 of them" in said
     assert coded() == (old, 0)  # the old ones were left alone
     assert provenance(coded.path)["code"] != ""
 
@@ -381,10 +406,12 @@ def test_comments_and_layout_leave_finished_cells_valid(coded):
 
 
 def test_keep_cells_takes_over_what_computes_the_same(coded, capsys):
-    """A renamed variable changes the code and no number: three cells are computed again, nine are not."""
+    """A renamed variable changes the code and no number: a cell a point is computed again, the other seeds are not."""
     old, _ = coded()
     new, calls = coded("result", "value", keep_cells=True)
-    assert new == old and calls == 3 and "left alone" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert new == old and calls == 6 and "6 cells, one for each point of the grid, agree" in said
+    assert "12 are taken over" in said and "left alone" not in said
     assert coded("result", "value") == (old, 0)
 
 
@@ -395,6 +422,15 @@ def test_keep_cells_refuses_what_computes_otherwise_and_leaves_all_as_it_was(cod
     assert coded() == (old, 0)
     new, calls = coded("FACTOR = 2.0", "FACTOR = 2.1")
     assert calls == 12 and new != old
+
+
+@pytest.mark.parametrize("point", range(6))
+def test_keep_cells_notices_a_change_that_concerns_one_point_alone(coded, point):
+    """Three cells drawn from all would miss it more often than not."""
+    old, _ = coded()
+    with pytest.raises(InputError, match=rf'another cell {{"a": {point}, '):
+        coded("FACTOR * a", f"FACTOR * a + (a == {point})", keep_cells=True)
+    assert coded() == (old, 0)
 
 
 def test_keep_cells_with_nothing_to_keep_is_a_plain_run(coded):
@@ -432,7 +468,7 @@ def test_a_shipped_table_of_other_code_is_extended_after_a_check(coded, tmp_path
     coded(out=tmp_path / "elsewhere")
     ship(coded.path, tmp_path / "results", code="another")
     monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
-    assert coded(seeds=3, keep_cells=True)[1] == 3 + 6
+    assert coded(seeds=3, keep_cells=True)[1] == 6 + 6
 
 
 def test_an_older_store_is_no_obstacle_and_not_mixed_in(coded, tmp_path):
@@ -560,9 +596,17 @@ def test_data_that_do_not_suit_are_refused_with_a_way_out(tmp_path, marks):
     assert marks() == 2
 
 
+def test_a_selection_without_a_class_is_refused(tmp_path, marks):
+    """A network with an output too few failed in the middle of the first cell."""
+    with pytest.raises(InputError, match=r"mine does not suit toy/data: none of the 3 training images is of class \d"):
+        on(images(tmp_path / "mine.npz"), tmp_path / "out", data={"train": 3})
+    assert marks() == 0
+    on(tmp_path / "mine.npz", tmp_path / "out", data={"train": 4})
+
+
 def test_tables_are_not_images(tmp_path):
     """Regression data reached cells that expect images, and ended in a traceback."""
-    with pytest.raises(InputError, match="toy/data has nothing to show on diabetes; what has: none"):
+    with pytest.raises(InputError, match=r"toy/data has nothing to show on diabetes$"):
         on("diabetes", tmp_path)
     assert not DATA.suits("diabetes") and DATA.suits("mnist") and DATA.suits("some/path.npz")
 

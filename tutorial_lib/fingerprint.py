@@ -31,11 +31,11 @@ def reached(function: Callable) -> list[tuple[str, ast.AST]]:
     its names stand for, through imports too; a module that it hands on as a whole counts with all that it defines.
     Statements that only act, such as a call, count wherever their module does.
     """
-    home = function.__module__
+    home, own = function.__module__ or "builtins", getattr(function, "__qualname__", repr(function))
     packages = {home.partition(".")[0], __name__.partition(".")[0]}
     modules: dict[str, _Module] = {}
     found: dict[tuple[str, str], list[ast.AST]] = {}
-    todo = [(home, function.__qualname__.partition(".")[0])]
+    todo = [(home, own)]
     while todo:
         place = name, wanted = todo.pop()
         if place in found:
@@ -51,6 +51,10 @@ def reached(function: Callable) -> list[tuple[str, ast.AST]]:
         found[place] = module.definitions.get(wanted, [])
         for node in found[place]:
             todo += module.mentions(node)
+    if not found[home, own]:
+        raise InputError(
+            f"{own} of {home} is not defined at the top level of a module, as what computes a cell must be"
+        )
     return [(name, node) for (_, name), nodes in found.items() for node in nodes]
 
 

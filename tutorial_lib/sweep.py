@@ -60,8 +60,6 @@ class Sweep:
 
     def config(self, budget: str, dataset: str | None = None) -> dict:
         """The settings of `budget` on `dataset` (by default the budget's own)."""
-        if budget not in self.settings:
-            raise InputError(f"{self.name} has no budget {budget!r}: choose from {', '.join(self.settings)}")
         dataset = dataset or self.datasets[budget]
         settings = self.settings[budget]
         merged = {**settings["default"], **settings.get(dataset, {})}
@@ -96,6 +94,8 @@ class Experiment:
 
     def config(self, budget: str, dataset: str | None = None) -> dict:
         """The settings of `budget` on `dataset` (by default the budget's own)."""
+        if budget not in self.sweep.settings:
+            raise InputError(f"{self.name} has no budget {budget!r}: choose from {', '.join(self.sweep.settings)}")
         return self.sweep.config(budget, dataset or (self.datasets or {}).get(budget))
 
     def view(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -122,10 +122,10 @@ def run(
     """Compute what is missing of an experiment's sweep; write its table, and draw all its `views`. Returns the paths.
 
     Finished cells survive an interrupt or a killed process: the same call goes on where it stopped. So do those of the
-    table that travels with the package. Cells that other code computed are left alone; with `keep_cells` some of them
-    are computed again, and all are taken over if these agree. `data` overrides settings of ``config["data"]``: train,
-    test, size. `executor` is any `concurrent.futures.Executor` (None: this process); `width` cells are in flight at a
-    time. Raises `InputError`, before anything is computed or written where that can be known.
+    table that travels with the package. Cells that other code computed are left alone; with `keep_cells` one for each
+    point of the grid is computed again, and all are taken over if these agree. `data` overrides settings of
+    ``config["data"]``: train, test, size. `executor` is any `concurrent.futures.Executor` (None: this process); `width`
+    cells are in flight at a time. Raises `InputError`, before anything is computed or written where that can be known.
     """
     sweep = experiment.sweep
     config = experiment.config(budget, dataset)
@@ -136,13 +136,15 @@ def run(
     table_path = Path(out) / sweep.name / f"{label}-{budget}.csv"
     store = Store(table_path.with_suffix(".sqlite"), identity, fingerprint(sweep.cell))
     task = _Task(sweep.cell, {**config, "folder": str(folder), "device": device})
-    executor, revision = executor or InProcess(), _commit(PACKAGE)
-    _take_over(store, _shipped_cells(store, sweep, label, budget, cells), cells, keep_cells, executor, task)
+    revision = _commit(PACKAGE)
+
+    def compute(some: list[dict], done: int = 0):
+        return _progress(_complete(executor or InProcess(), task, some, width), done + len(some), done, progress)
+
+    _take_over(store, _shipped_cells(store, sweep, label, budget, cells), cells, keep_cells, compute)
     done = store.finished()
     missing = [cell for cell in cells if digest(cell) not in done]
-    for cell, (rows, seconds) in _progress(
-        _complete(executor, task, missing, width), len(cells), len(cells) - len(missing), progress
-    ):
+    for cell, (rows, seconds) in compute(missing, len(cells) - len(missing)):
         store.add(Finished(cell, rows, seconds, revision))
     done = store.finished()
     results = [done[digest(cell)] for cell in cells]
@@ -180,11 +182,13 @@ def _prepare(experiment, views, config: dict, dataset, folder, data: dict, devic
         label, about = "none", {}
     else:
         if not experiment.suits(name):
-            others = ", ".join(v.name for v in views if v.suits(name)) or "none"
-            raise InputError(f"{experiment.name} has nothing to show on {name}; what has: {others}")
+            others = [view.name for view in views if view.suits(name)]
+            instead = f"; what has: {', '.join(others)}" if others else ""
+            raise InputError(f"{experiment.name} has nothing to show on {name}{instead}")
         config["data"] = {**config["data"], **data}
         found = load_data(name, folder, **config["data"])  # as a cell will
         try:
+            _check_classes(found)
             experiment.sweep.check(config, found)
         except ValueError as error:
             raise InputError(
@@ -197,6 +201,14 @@ def _prepare(experiment, views, config: dict, dataset, folder, data: dict, devic
         about["target"] = {"name": found.name, "source": found.source, "sha256": found.sha256}
         inputs["target_sha256"] = found.sha256
     return label, about, identity_of(config, device, inputs)
+
+
+def _check_classes(data: Data) -> None:
+    """`ValueError` where a class has no training image: a selection was too small."""
+    if not data.y_train.is_floating_point():
+        there = set(data.y_train.tolist())
+        if lost := set(range(max(there | set(data.y_test.tolist())) + 1)) - there:
+            raise ValueError(f"none of the {len(data.y_train)} training images is of class {min(lost)}: take more")
 
 
 def identity_of(config: dict, device: str, inputs: dict) -> str:
@@ -253,34 +265,45 @@ def _filled(row: dict) -> dict:
     return {key: value for key, value in row.items() if value is not None and value == value}
 
 
-CHECKED, CLOSE = 3, 1e-3
-"""How many cells of other code are computed again before all are kept; by what part their numbers may differ, which
-rounding on another processor can reach and a change of method hardly stays under."""
+CLOSE = 1e-3
+"""By what part a number may differ when its cell is computed again: rounding on another processor can reach it, and a
+change of method hardly stays under it."""
 
 
-def _take_over(store: Store, shipped: dict[str, Finished], cells: list[dict], keep: bool, executor, task) -> None:
-    """Finished cells of other code: said to be there, or, with `keep`, checked and made cells of this code."""
+def _take_over(store: Store, shipped: dict[str, Finished], cells: list[dict], keep: bool, compute: Callable) -> None:
+    """Finished cells of other code: said to be there, or, with `keep`, checked and made cells of this code.
+
+    For each point of the grid, which the change may concern alone, the cell of one seed is computed again.
+    """
     mine = store.finished()
-    wanted = [key for key in map(digest, cells) if key not in mine]
-    others = {key: done for key, done in {**shipped, **store.others()}.items() if key in set(wanted)}
+    wanted = {digest(cell) for cell in cells} - {*mine}
+    others = {key: done for key, done in {**shipped, **store.others()}.items() if key in wanted}
+    points = {}
+    for done in random.Random(0).sample([*others.values()], len(others)):
+        points[digest({**done.cell, "seed": None})] = done
     if not others:
         return
     if not keep:
         print(
             f"{len(others)} finished cells of this configuration were computed by other code and are left alone; "
-            f"--keep-cells takes them over if {min(CHECKED, len(others))} of them, computed again, agree",
+            f"--keep-cells takes them over if {len(points)} of them, computed again, agree",
             file=sys.stderr,
         )
         return
-    for key in random.Random(0).sample(sorted(others), min(CHECKED, len(others))):
-        cell, rows = others[key].cell, others[key].rows
-        if found := difference(rows, executor.submit(task, cell).result()[0]):
+    old = {digest(done.cell): done.rows for done in points.values()}
+    for cell, (rows, _) in compute([done.cell for done in points.values()]):
+        if found := difference(old[digest(cell)], rows):
             raise InputError(
                 f"--keep-cells: this code computes another cell {json.dumps(cell, ensure_ascii=False)}: {found}. Run "
                 "without --keep-cells, so that all cells are computed anew"
             )
     for done in others.values():
         store.add(done)
+    print(
+        f"{len(points)} cells, one for each point of the grid, agree with what other code had computed: {len(others)} "
+        "are taken over",
+        file=sys.stderr,
+    )
 
 
 def difference(old: list[dict], new: list[dict]) -> str | None:
@@ -351,8 +374,24 @@ class _Task:
     def __call__(self, point: dict) -> tuple[list[dict], float]:
         started = time.perf_counter()
         rows = self.cell(self.config, **point)
-        # numbers of numpy and torch become Python's
-        return json.loads(json.dumps(rows, default=lambda value: value.item())), time.perf_counter() - started
+        return plain_rows(rows, point), time.perf_counter() - started
+
+
+def plain_rows(rows: list[dict], point: dict) -> list[dict]:
+    """The rows of a cell with Python's own text and numbers in them; `TypeError` for anything else."""
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise TypeError(f"the cell {point} gave {rows!r:.200}: expected a list of rows (dicts), at least one")
+    return [{name: _plain(value, name, point) for name, value in row.items()} for row in rows]
+
+
+def _plain(value, name: str, point: dict):
+    if name in point:
+        raise TypeError(f"the cell {point} gave a row with {name!r}, a setting of its own: give it another name")
+    if getattr(value, "ndim", None) == 0:  # a number of numpy or torch
+        value = value.item()
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise TypeError(f"the cell {point} gave {name} = {value!r:.200}: expected a number, text or a truth value")
+    return value
 
 
 def _complete(executor: Executor, task: _Task, cells: list[dict], width: int) -> Iterator[tuple]:
@@ -417,6 +456,8 @@ def _write_drawing(view: Experiment, drawing, table: Path) -> Path:
     if isinstance(drawing, pd.DataFrame):
         path = path.with_name(path.name + ".txt")
         write_atomically(path, (drawing.to_string() + "\n").encode())
+    elif not hasattr(drawing, "savefig"):
+        raise TypeError(f"{view.name} is drawn as a {type(drawing).__name__}: expected a Figure or a DataFrame")
     else:
         path = path.with_name(path.name + ".png")
         picture = io.BytesIO()

@@ -27,7 +27,7 @@ def wings() -> list[ModuleType]:
     """
     found = []
     for folder in sorted(Path(__path__[0]).iterdir()):
-        if folder.name.startswith(("_", ".")) or not folder.is_dir():
+        if folder.name.startswith(("_", ".")) or not any(folder.glob("*.py")):
             continue
         if not (folder / "__init__.py").exists():
             warnings.warn(f"papers/{folder.name} has no __init__.py: it is left out", stacklevel=2)
