@@ -273,6 +273,11 @@ def test_the_first_result_of_a_cell_stays(tmp_path):
     assert Store(tmp_path / "s.sqlite", "another configuration", "code").finished() == {}
 
 
+def test_a_digest_does_not_know_the_order_of_settings():
+    """Else a grid written in another order would compute all its cells anew."""
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
+
+
 def test_cells_of_other_code_are_kept_apart_and_the_last_of_them_is_found(tmp_path):
     for code, value in (("old", 1), ("older", 2), ("new", 3)):
         Store(tmp_path / "s.sqlite", "config", code).add(Finished({"a": 1}, [{"v": value}], 0.0, None))

@@ -106,4 +106,4 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
     finally:
         with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+            draft.unlink()  # where it was not renamed
