@@ -35,7 +35,12 @@ COVER = {  # the tests that are to notice a change of a module, quickest first; 
     "draw": ["test_draw.py"],
     "fingerprint": ["test_fingerprint.py"],
     "store": ["test_sweep.py"],
-    "workers": ["test_sweep.py"],
+    "workers": [
+        "test_sweep.py",
+        "test_command_line.py::test_an_address_without_a_scheduler_is_refused_in_one_line",
+        "test_command_line.py::test_an_interrupt_exits_130_and_the_same_command_goes_on",
+        "test_command_line.py::test_the_command_line_on_a_real_cluster",
+    ],
     "sweep": ["test_sweep.py"],
 }
 SWAP = {
