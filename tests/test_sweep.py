@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -607,6 +608,15 @@ def test_a_selection_without_a_class_is_refused(tmp_path, marks):
         on(images(tmp_path / "mine.npz"), tmp_path / "out", data={"train": 3})
     assert marks() == 0
     on(tmp_path / "mine.npz", tmp_path / "out", data={"train": 4})
+
+
+@pytest.mark.parametrize(("train", "test", "lost"), [([0, 1, 2], [3, 0], 3), ([0, 2], [0], 1), ([1], [1], 0)])
+def test_the_first_class_without_a_training_image_is_named(train, test, lost):
+    data = SimpleNamespace(y_train=torch.tensor(train), y_test=torch.tensor(test))
+    with pytest.raises(ValueError, match=f"none of the {len(train)} training images is of class {lost}"):
+        module._check_classes(data)
+    module._check_classes(SimpleNamespace(y_train=torch.tensor([0, 1, 2, 3]), y_test=torch.tensor([3])))
+    module._check_classes(SimpleNamespace(y_train=torch.tensor([0.5]), y_test=torch.tensor([7.5])))
 
 
 def test_tables_are_not_images(tmp_path):
