@@ -36,7 +36,7 @@ from tutorial_lib.sweep import (
     run,
     shipped,
 )
-from tutorial_lib.workers import InProcess, process_pool
+from tutorial_lib.workers import InProcess, dask_cluster, process_pool
 
 TESTS = Path(__file__).parent
 STORED = "SELECT count(*) FROM finished"
@@ -255,6 +255,19 @@ def test_dask_with_a_worker_killed_midway_loses_and_doubles_nothing(tmp_path, mo
     assert len(table) == 120 and not table.duplicated(["a", "seed", "b"]).any()
     monkeypatch.delenv("TOY_MARKS")
     assert path.read_bytes() == toy(tmp_path / "calm", budget="desk").read_bytes()
+
+
+def test_a_cluster_gets_two_cells_a_thread_and_is_nobodys_default():
+    """One in work and one in line keeps each thread busy; a default client would catch the reader's own Dask calls."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra tutorial-lib[cluster]")
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": None, "host": "127.0.0.1"}
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=3, **options) as cluster,
+        dask_cluster(cluster.scheduler_address) as (executor, width),
+    ):
+        assert width == 6 and executor.submit(sum, [1, 2]).result(timeout=30) == 3
+        with pytest.raises(ValueError, match="No client"):
+            distributed.default_client()
 
 
 def test_a_store_that_is_not_a_database_is_refused_by_name(tmp_path):
