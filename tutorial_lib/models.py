@@ -88,15 +88,16 @@ def blocknet(
     dense: int = 2048,
     activation: type[nn.Module] = nn.ELU,
     dropout: tuple[float, ...] = (),
+    norm: bool = True,
 ) -> nn.Sequential:
     """Blocks of convolutions, then a dense layer: the CNN of "Noise Injection Node Regularization", App. A.
 
-    A block has, for each of its filter counts, a convolution, the activation and batch normalisation; then max pooling
-    2x2 and, if `dropout` gives it a rate, dropout. Behind the blocks: a dense layer of `dense` ReLU units and a linear
-    one. Input [B, `channels`, `size`, `size`], output [B, `outputs`]. App. A leaves the filter counts open (16 and 32
-    are our choice). Its modules are ``data``, ``conv1``, ``act1``, ``norm1``, …, ``pool1``, ``drop1``, …, ``flatten``,
-    ``linear{L-1}``, ``act{L-1}``, ``linear{L}``. `VGG` holds the settings of the network of App. D. Raises `ValueError`
-    where the image is too small.
+    A block has, for each of its filter counts, a convolution, the activation and (if `norm`) batch normalisation; then
+    max pooling 2x2 and, if `dropout` gives it a rate, dropout. Behind the blocks: a dense layer of `dense` ReLU units
+    and a linear one. Input [B, `channels`, `size`, `size`], output [B, `outputs`]. App. A leaves the filter counts open
+    (16 and 32 are our choice). Its modules are ``data``, ``conv1``, ``act1``, ``norm1``, …, ``pool1``, ``drop1``, …,
+    ``flatten``, ``linear{L-1}``, ``act{L-1}``, ``linear{L}``. `VGG` holds the settings of the network of App. D. Raises
+    `ValueError` where the image is too small.
 
     >>> blocknet(1, 28, 10)(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
@@ -109,7 +110,8 @@ def blocknet(
             k += 1
             layers[f"conv{k}"] = nn.Conv2d(channels, count, kernel, padding=padding)
             layers[f"act{k}"] = activation()
-            layers[f"norm{k}"] = nn.BatchNorm2d(count)
+            if norm:
+                layers[f"norm{k}"] = nn.BatchNorm2d(count)
             channels, last = count, last + 2 * padding - kernel + 1
         layers[f"pool{b}"], last = nn.MaxPool2d(2), last // 2
         if last < 1:

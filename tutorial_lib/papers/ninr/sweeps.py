@@ -17,6 +17,8 @@ from . import SLUG, method
 
 NONE, L2, DROPOUT, CDT, IN, FULL = "none", "L2", "dropout", "CDT", "in-NINR", "full-NINR"
 """The kinds of training: unregularised, weight decay, dropout, corrupted data, one node, a node before every layer."""
+LONG = "none, all epochs"
+"""Our control: unregularised, and not stopped at the training accuracy at which the others stop."""
 WEIGHT_DECAY, DROPOUT_RATE, CONV_DECAY = 5e-4, 0.5, 1e-4
 SIGMAS = {
     ("fc", IN): (51.8, 231.6), ("fc", FULL): (16.4, 51.8), ("cnn", IN): (2.8, 87.5), ("cnn", FULL): (0.9, 62.0),
@@ -51,7 +53,7 @@ def _points(config: dict) -> list[dict]:
     """Network, kind of training and σ; then the paper's σ_ε with other distributions and other optimisers."""
     points = []
     for network in config["networks"]:
-        kinds = [(kind, 0.0) for kind in (NONE, L2, DROPOUT) if kind in config["kinds"]]
+        kinds = [(kind, 0.0) for kind in (NONE, LONG, L2, DROPOUT) if kind in config["kinds"]]
         kinds += [(CDT, sigma) for sigma in config["cdt"]]
         ours = [(kind, s) for kind in (IN, FULL) for s in SIGMAS.get((network, kind), ()) if kind in config["kinds"]]
         more = [(kind, s) for kind, s_all in config["more"].items() for s in s_all.get(network, ())]
@@ -74,7 +76,7 @@ def build(network: str, x: torch.Tensor, classes: int, config: dict) -> nn.Seque
     if network == "fc":
         model = mlp(x[0].numel(), classes, config["widths"])
     elif network == "cnn":
-        model = blocknet(x.shape[1], x.shape[2], classes, dense=config["dense"])
+        model = blocknet(x.shape[1], x.shape[2], classes, **config["cnn"])
     else:
         model = blocknet(x.shape[1], x.shape[2], classes, **VGG)
     return method.initialise(model).to(x.device)
@@ -104,15 +106,14 @@ def hidden_layers(model: nn.Sequential) -> list[str]:
     return [*pools, dense[-1]] if pools else dense
 
 
-def training_cell(
-    config: dict, network: str, kind: str, sigma: float, distribution: str, optimizer: str, seed: int
-) -> list[dict]:
-    """Train one network; measure its accuracy on corrupted, attacked and foreign images, and tell its phase.
+def trained(
+    config: dict, data, network: str, kind: str, sigma: float, seed: int, distribution="gaussian", optimizer="sgd"
+) -> tuple[nn.Sequential, list[dict]]:
+    """A network trained on `data`, with its epochs, phase, and accuracies on corrupted images as rows.
 
-    `seed` draws the images, the weights, the batches and the noise. `sigma` is σ_noise of CDT and the paper's σ_ε of
-    NINR (`sigma_for` carries it over; ``sigma used`` rows have the result).
+    `seed` draws the weights, the batches and the noise. `sigma` is σ_noise of CDT and the paper's σ_ε of NINR
+    (`sigma_for` carries it over; ``sigma used`` rows have the result).
     """
-    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
     x_train, x_test = method.standardise(data.x_train, data.x_test)
     y_train, y_test = data.y_train, data.y_test
     classes = int(y_train.max()) + 1
@@ -128,7 +129,8 @@ def training_cell(
     history = fit(
         model, x_train, y_train, epochs=config["epochs"][network], batch_size=config["batch_size"], loss=loss,
         optimizer=chosen, lr=rates[network], penalty=penalty, seed=seed,
-        stop_at=config["stop_at"], callback=lambda *_: norms.append(node_norm(model)), progress=False,
+        stop_at=None if kind == LONG else config["stop_at"], callback=lambda *_: norms.append(node_norm(model)),
+        progress=False,
     )  # fmt: skip
     fitted = evaluate(model, x_train, y_train)
     rows = [
@@ -141,7 +143,20 @@ def training_cell(
         rows.append({"measure": "accuracy", "x": level, "value": value})
     if noisy or kind == NONE:  # without a node: whether the rules call the network's own unrest a catapult
         rows.append(_phase(norms, losses, len(history), fitted, classes))
+    return model, rows
+
+
+def training_cell(
+    config: dict, network: str, kind: str, sigma: float, distribution: str, optimizer: str, seed: int
+) -> list[dict]:
+    """Train one network; measure its accuracy on corrupted, attacked and foreign images, and tell its phase.
+
+    `seed` draws the images, too; see `trained`.
+    """
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    model, rows = trained(config, data, network, kind, sigma, seed, distribution, optimizer)
     if distribution == "gaussian" and optimizer == "sgd":
+        x_test, y_test = method.standardise(data.x_train, data.x_test)[1], data.y_test
         x, y = x_test[: config["attacked"]], y_test[: config["attacked"]]
         for name, attack in (("fgsm", fgsm), ("pgd", partial(pgd, steps=config["steps"]))):
             for delta in config["deltas"]:
@@ -183,20 +198,20 @@ def node_norm(model: nn.Module) -> float:
 
 
 _LEVELS = [round(0.1 * i, 1) for i in range(11)]
-_ALL = [NONE, L2, DROPOUT, IN, FULL]
+_ALL = [NONE, LONG, L2, DROPOUT, IN, FULL]
 _MORE = {kind: {n: s for (n, k), s in BETWEEN.items() if k == kind} for kind in (IN, FULL)}
 _COMMON = {
-    "batch_size": 128, "widths": [1024] * 3, "dense": 2048, "stop_at": 98, "levels": _LEVELS,
-    "deltas": [0.05, 0.1, 0.2, 0.3, 0.5], "attacked": 250, "steps": 10, "networks": ["fc", "cnn"], "kinds": _ALL,
+    "batch_size": 128, "widths": [1024] * 3, "cnn": {"dense": 2048}, "stop_at": 98, "levels": _LEVELS,
+    "deltas": [0.05, 0.1, 0.2, 0.3, 0.5], "attacked": 1000, "steps": 10, "networks": ["fc", "cnn"], "kinds": _ALL,
     "cdt": [0.2, 0.4], "more": {}, "distributions": [], "optimizers": [],
 }  # fmt: skip
 _SMOKE = {
     **_COMMON, "seeds": 1, "data": {"train": 200, "test": 50}, "epochs": {"fc": 2, "cnn": 2, "vgg": 1},
-    "batch_size": 64, "widths": [32] * 3, "dense": 32, "levels": [0.0, 0.5], "deltas": [0.1], "attacked": 20,
+    "batch_size": 64, "widths": [32] * 3, "cnn": {"dense": 32}, "levels": [0.0, 0.5], "deltas": [0.1], "attacked": 20,
     "steps": 2,
 }  # fmt: skip
 _DESK = {
-    **_COMMON, "seeds": 3, "data": {"train": 2000, "test": 1000}, "epochs": {"fc": 60, "cnn": 40, "vgg": 25},
+    **_COMMON, "seeds": 10, "data": {"train": 2000, "test": 1000}, "epochs": {"fc": 60, "cnn": 40, "vgg": 25},
     "steps": 7,
 }  # fmt: skip
 _PAPER = {
@@ -238,7 +253,7 @@ COLOUR = Sweep(
     _points,
     {
         "smoke": {"default": {**_SMOKE, **_COLOUR}},
-        "desk": {"default": {**_DESK, **_COLOUR, "data": {"train": 1500, "test": 1000}}},
+        "desk": {"default": {**_DESK, **_COLOUR, "seeds": 5, "data": {"train": 1500, "test": 1000}}},
         "paper": {"default": {**_PAPER, **_COLOUR}},
     },
     {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
@@ -312,7 +327,7 @@ DYNAMICS = Sweep(
         },
         "desk": {
             "default": {
-                "seeds": 3, "data": {"train": 4000, "test": 1000}, "widths": [1024], "lr": 0.01, "batch_size": 1000,
+                "seeds": 10, "data": {"train": 4000, "test": 1000}, "widths": [1024], "lr": 0.01, "batch_size": 1000,
                 "epochs": 150, "checkpoints": 24, "strengths": STRENGTHS,
             },
             # fewer inputs: the same σ_ε are reached at larger strengths
@@ -407,7 +422,7 @@ TOY = Sweep(
     ],
     {
         "smoke": {"default": {**_TOY, "seeds": 1, "d": 25, "etas": [0.1], "range": [1e-2, 1e3, 26], "every": 5}},
-        "desk": {"default": {**_TOY, "seeds": 5}},
+        "desk": {"default": {**_TOY, "seeds": 10}},
         "paper": {"default": {**_TOY, "seeds": 10}},
     },
     dict.fromkeys(("smoke", "desk", "paper"), "none"),
