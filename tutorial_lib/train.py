@@ -185,6 +185,23 @@ def penalty(regulariser: Callable[..., Tensor], variance: float, sample: int | N
     return value
 
 
+WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The layers that have weights W^(ℓ)."""
+
+
+def l2(coefficient: float, layers: tuple = WEIGHTED) -> Callable[[nn.Module, Tensor], Tensor]:
+    """L_2 regularisation (weight decay) as `fit`'s ``penalty``: ½ λ Σ_ℓ ||W^(ℓ)||², λ = `coefficient`.
+
+    It takes the weights of linear and convolutional layers (or of the types in `layers`), not biases, batch
+    normalisation or W_NI.
+    """
+
+    def decay(model: nn.Module, x: Tensor) -> Tensor:
+        return coefficient / 2 * sum(m.weight.square().sum() for m in model.modules() if isinstance(m, layers))
+
+    return decay
+
+
 def _check(x: Tensor, y: Tensor, epochs: int, batch_size: int) -> None:
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"{len(x)} inputs and {len(y)} targets: expected as many, and at least one")

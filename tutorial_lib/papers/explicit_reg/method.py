@@ -13,6 +13,7 @@ from ... import measure
 from ...inject import inject
 from ...measure import deviation, grams, jacobians, noised
 from ...noise import ActivationNoise
+from ...train import l2 as l2  # a control
 from ...train import penalty as penalty  # the regularisers' way into `fit`; callers find it here
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -88,6 +89,25 @@ def classification_regulariser(
     output, found = grams(model, x, _layers(model, layers), multiplicative, create_graph)
     p = output.softmax(1)
     return variance / 2 * sum((p * (1 - p) * gram.diagonal(dim1=1, dim2=2)).sum(1) for gram in found)
+
+
+def input_gradient(
+    model: nn.Module, x: Tensor, strength: float, loss: str = "cross-entropy", create_graph: bool = False
+) -> Tensor:
+    """½ λ ||∇_x L(x, ŷ)||² of every sample [B], λ = `strength`: a penalty on the gradient in the data alone; a control.
+
+    ŷ is drawn anew from what the model predicts, with a density in proportion to exp(-L): a class of softmax(h), or
+    N(h, ½) for eq. (11). Then the mean over ŷ is the data's term of eq. (10) at σ² = λ, for a single backward pass.
+    """
+    _check_loss(loss)
+    x = x.detach().requires_grad_()
+    output = model(x)
+    if loss == "squared error":
+        drawn = output.detach() + torch.randn_like(output) / 2**0.5
+    else:
+        drawn = output.detach().softmax(1).multinomial(1)[:, 0]
+    (gradient,) = torch.autograd.grad(LOSSES[loss](output, drawn).sum(), x, create_graph=create_graph)
+    return strength / 2 * gradient.flatten(1).square().sum(1)
 
 
 def curvature_term(

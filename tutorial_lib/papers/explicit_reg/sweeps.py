@@ -1,6 +1,7 @@
 """What is measured for "Explicit Regularisation in Gaussian Noise Injections": settings, grids, one cell of each."""
 
-from functools import partial
+import json
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from .method import add_noise, noised_layers
 BASELINE, INPUT, NOISE, REGULARISER = "baseline", "noise on the input", "noise", "regulariser"
 TWICE = "regulariser, eq. 10"
 """The kinds of training. The last exists for regression only, where eq. (10) is twice eq. (12)."""
+AGAIN, L2, GRADIENT = "noise, other draws", "L2", "input gradient"
+"""Our controls: the noise once more, and two penalties as strong as the noise (`matched`), blind to its layers."""
 ACTIVATIONS = {"relu": nn.ReLU, "elu": nn.ELU}
 SMALL = "mlp-32"
 """The two layers of 32 units whose Hessian trace the paper follows (Figs. 1, 7, 9)."""
@@ -35,8 +38,19 @@ def _points(config: dict) -> list[dict]:
                 noises += [("+", SMALL_VARIANCE), ("×", SMALL_VARIANCE)]
             for operation, variance in noises:
                 kinds = [kind for kind in config["kinds"] if network != SMALL or kind != INPUT]
+                if _setting(*head.values(), operation, variance) in config["strengths"]:
+                    kinds += [L2, GRADIENT]
                 points += [{**head, "kind": kind, "operation": operation, "variance": variance} for kind in kinds]
     return points
+
+
+def _setting(network: str, activation: str, operation: str, variance: float) -> str:
+    """How the strengths of the controls are filed.
+
+    >>> _setting("mlp", "elu", "+", 0.1)
+    'mlp, elu, +0.1'
+    """
+    return f"{network}, {activation}, {operation}{variance:g}"
 
 
 def build(network: str, activation: str, x: torch.Tensor, outputs: int) -> nn.Sequential:
@@ -53,23 +67,36 @@ def check(config: dict, data) -> None:
         check_network(lambda x, n=network, a=activation: build(n, a, x, 10), data)
 
 
-def train(model, x, y, kind: str, variance: float, operation: str, config: dict, seed: int, callback=None) -> None:
-    """Train `model` in one of the kinds: plain, with noise, or with the explicit regulariser in place of the noise."""
+def train(
+    model, x, y, kind: str, variance: float, operation: str, config: dict, seed: int, callback=None, strength: float = 0
+) -> None:
+    """Train `model` in one of the kinds: plain, with noise, with the explicit regulariser in place of it, or a control.
+
+    `strength` is λ of the controls `L2` and `GRADIENT`. `AGAIN` meets other batches and draws than `NOISE`.
+    """
     regression, multiplicative, extra = y.is_floating_point(), operation == "×", None
-    if kind in (INPUT, NOISE):
+    loss = "squared error" if regression else "cross-entropy"
+    if kind == L2:
+        extra = method.l2(strength)
+    elif kind == GRADIENT:
+        extra = method.penalty(method.input_gradient, strength, config.get("sample"), loss=loss)
+    elif kind in (INPUT, NOISE, AGAIN):
         add_noise(model, variance, multiplicative, ["data"] if kind == INPUT else None)
     elif kind != BASELINE:
         chosen, options = (method.regression_regulariser if regression else method.classification_regulariser), {}
         if kind == TWICE:
-            chosen, options = method.explicit_regulariser, {"loss": "squared error"}
+            chosen, options = method.explicit_regulariser, {"loss": loss}
         extra = method.penalty(chosen, variance, config.get("sample"), multiplicative=multiplicative, **options)
     fit(
-        model, x, y, epochs=config["epochs"], batch_size=config["batch_size"], lr=config["lr"], seed=seed,
+        model, x, y, epochs=config["epochs"], batch_size=config["batch_size"], lr=config["lr"],
         loss=nn.functional.mse_loss if regression else nn.functional.cross_entropy, penalty=extra,
+        seed=seed + OTHER if kind == AGAIN else seed,
         optimizer=OPTIMISERS[config["optimizer"]], callback=callback, progress=False,
     )  # fmt: skip
 
 
+OTHER = 1000
+"""What is added to a seed for other draws."""
 OPTIMISERS = {
     "sgd": torch.optim.SGD,
     "sgd, momentum 0.9": partial(torch.optim.SGD, momentum=0.9),
@@ -91,6 +118,7 @@ def training_cell(
 ) -> list[dict]:
     """Train one network; follow its test loss (the small one: its Hessian trace), then measure what it has become.
 
+    What it predicts is compared image by image with a network trained with noise from the same start (`reference`).
     `seed` draws the images, the weights, the batches and the noise. Losses and all measures are without injected noise.
     The Hessian trace is that of the mean loss on 256 training images, by layer.
     """
@@ -98,8 +126,8 @@ def training_cell(
     x, y = data.x_test, data.y_test
     regression = y.is_floating_point()
     loss = nn.functional.mse_loss if regression else nn.functional.cross_entropy
-    torch.manual_seed(seed)
-    model = build(network, activation, data.x_train, 1 if regression else int(data.y_train.max()) + 1).to(x.device)
+    model = started(network, activation, data, seed)
+    strength = config["strengths"][_setting(network, activation, operation, variance)][kind] if kind in CONTROLS else 0
     rows, when = [], checkpoints(config["epochs"], config["checkpoints"])
 
     def follow(epoch: int, _) -> None:
@@ -117,12 +145,49 @@ def training_cell(
             )
         model.train()
 
-    train(model, data.x_train, data.y_train, kind, variance, operation, config, seed, follow)
+    train(model, data.x_train, data.y_train, kind, variance, operation, config, seed, follow, strength)
+    if kind in CONTROLS:
+        rows.append({"measure": "strength", "value": strength})
+    if network != SMALL and kind != NOISE:
+        rows += _likeness(_outputs(model, x), reference(json.dumps(config), network, activation, seed), regression)
     if network != SMALL and not regression:
         if _outputs(model, x).isfinite().all():  # a run that diverged has none of these
             rows += _robustness(model, x, y, config["sigmas"], seed) + _geometry(model, x[: config["inspected"]], kind)
         rows.append({"measure": "training accuracy", "value": evaluate(model, data.x_train, data.y_train)})
     return rows
+
+
+def started(network: str, activation: str, data, seed: int) -> nn.Sequential:
+    """A network for `data` with its first weights, on the data's device."""
+    torch.manual_seed(seed)
+    outputs = 1 if data.y_train.is_floating_point() else int(data.y_train.max()) + 1
+    return build(network, activation, data.x_train, outputs).to(data.x_train.device)
+
+
+@lru_cache(maxsize=1)
+def reference(settings: str, network: str, activation: str, seed: int) -> torch.Tensor:
+    """Outputs on the test set of the network trained with noise of `VARIANCE`, the configuration given as JSON."""
+    config = json.loads(settings)
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    model = started(network, activation, data, seed)
+    train(model, data.x_train, data.y_train, NOISE, VARIANCE, "+", config, seed)
+    return _outputs(model, data.x_test)
+
+
+def _likeness(output: torch.Tensor, noise: torch.Tensor, regression: bool) -> list[dict]:
+    """How like two networks' outputs [N, C] are, image by image.
+
+    Percent of the images put into the same class, and the mean distance of their logits, less each image's mean (which
+    no prediction depends on); for regression the mean distance.
+    """
+    if not output.isfinite().all():
+        return []
+    if regression:
+        return [{"measure": "output distance", "value": (output - noise).abs().mean().item()}]
+    gap = output - noise
+    agreement = 100 * (output.argmax(1) == noise.argmax(1)).double().mean().item()
+    distance = (gap - gap.mean(1, keepdim=True)).norm(dim=1).mean().item()
+    return [{"measure": "agreement", "value": agreement}, {"measure": "output distance", "value": distance}]
 
 
 @torch.no_grad()
@@ -192,9 +257,10 @@ def _geometry(model, x, kind: str) -> list[dict]:
     return rows
 
 
-_FOUR = [INPUT, NOISE, REGULARISER]
+CONTROLS = (L2, GRADIENT)
+_KINDS = [INPUT, NOISE, REGULARISER, AGAIN]
 _NETWORKS = {"mlp": ["relu", "elu"], "conv": ["relu", "elu"], SMALL: ["elu"]}
-_REGRESSION = {"networks": {"mlp": ["elu"], SMALL: ["elu"]}, "kinds": [NOISE, REGULARISER, TWICE]}
+_REGRESSION = {"networks": {"mlp": ["elu"], SMALL: ["elu"]}, "kinds": [NOISE, REGULARISER, TWICE, AGAIN]}
 _SIGMAS = [round(0.1 * i, 1) for i in range(11)]
 
 
@@ -211,7 +277,7 @@ TRAINING = Sweep(
             {
                 "seeds": 1, "data": {"size": 12, "train": 128, "test": 64}, "epochs": 2, "batch_size": 64, "lr": 0.01,
                 "optimizer": "sgd, momentum 0.9", "sample": 4, "checkpoints": 2, "probes": 2, "sigmas": [0.0, 0.5],
-                "inspected": 8, "networks": {"mlp": ["elu"], "conv": ["elu"], SMALL: ["elu"]}, "kinds": _FOUR,
+                "inspected": 8, "networks": {"mlp": ["elu"], "conv": ["elu"], SMALL: ["elu"]}, "kinds": _KINDS,
             },
             data={},
         ),
@@ -221,7 +287,7 @@ TRAINING = Sweep(
                 {
                     "seeds": 3, "data": {"train": 2000, "test": 1000}, "epochs": 80, "batch_size": 64, "lr": 0.005,
                     "optimizer": "sgd, momentum 0.9", "sample": 16, "checkpoints": 20, "probes": 32, "sigmas": _SIGMAS,
-                    "inspected": 200, "networks": _NETWORKS, "kinds": _FOUR,
+                    "inspected": 200, "networks": _NETWORKS, "kinds": _KINDS,
                 },
                 data={}, epochs=200, seeds=5, sample=None,
             ),
@@ -231,7 +297,7 @@ TRAINING = Sweep(
             {
                 "seeds": 10, "data": {}, "epochs": 500, "batch_size": 512, "lr": 0.001, "optimizer": "sgd",
                 "sample": None, "checkpoints": 100, "probes": 100, "sigmas": _SIGMAS, "inspected": 1000,
-                "networks": _NETWORKS, "kinds": _FOUR,
+                "networks": _NETWORKS, "kinds": _KINDS,
             },
         ),
     },

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from ...inject import inject, injected
 from ...measure import corrupt
 from ...noise import check_alpha
-from ...train import evaluating
+from ...train import WEIGHTED, evaluating
+from ...train import l2 as l2  # its weight decay; callers find it here
 
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""The layers that have weights W^(ℓ), so that a node can stand before them."""
 WIDTH = 0.1
 """Deviation of each of the two peaks of the double Gaussian, in units of σ_ε; the paper leaves it open."""
 
@@ -169,19 +168,6 @@ class InputCorruption(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.add(_shrunk(x, self.sigma), torch.randn_like(x), alpha=self.sigma) if self.training else x
-
-
-def l2(coefficient: float, layers: tuple = WEIGHTED) -> Callable[[nn.Module, Tensor], Tensor]:
-    """L_2 regularisation (weight decay) as a penalty for `fit`: ½ λ Σ_ℓ ||W^(ℓ)||², λ = `coefficient`.
-
-    It takes the weights of linear and convolutional layers (or of the types in `layers`), not biases, batch
-    normalisation or W_NI.
-    """
-
-    def penalty(model: nn.Module, x: Tensor) -> Tensor:
-        return coefficient / 2 * sum(m.weight.square().sum() for m in model.modules() if isinstance(m, layers))
-
-    return penalty
 
 
 # ---- the expansion of the loss, eqs. (1)-(7) ----
