@@ -8,14 +8,19 @@ from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG
 from .sweeps import (
+    AGAIN,
     BASELINE,
+    CONTROLS,
+    GRADIENT,
     INPUT,
+    L2,
     NOISE,
     RARE,
     REGULARISER,
     SMALL,
     SMALL_VARIANCE,
     SPECTRA,
+    STRENGTHS,
     THEOREM,
     TRAINING,
     TWICE,
@@ -28,6 +33,9 @@ STYLES = {
     NOISE: {"color": OKABE_ITO[4], "ls": "-", "marker": "s"},
     REGULARISER: {"color": OKABE_ITO[5], "ls": "--", "marker": "D"},
     TWICE: {"color": OKABE_ITO[6], "ls": ":", "marker": "v"},
+    AGAIN: {"color": OKABE_ITO[4], "ls": ":", "marker": "."},
+    L2: {"color": OKABE_ITO[1], "ls": "-.", "marker": "x"},
+    GRADIENT: {"color": OKABE_ITO[7], "ls": ":", "marker": "+"},
 }
 NAMES = {"relu": "ReLU", "elu": "ELU", "mlp": "MLP", "conv": "conv"}
 LAYER_NAMES = ["data", "layer 1", "layer 2"]
@@ -216,6 +224,33 @@ def draw_theorem(table: pd.DataFrame, dataset: str):
     return figure
 
 
+def draw_strengths(table: pd.DataFrame, dataset: str):
+    """Validation loss over the strength of each control, and that of each noise: where they cross is what is taken."""
+    nets = list(table.groupby(["network", "activation"], sort=False).groups)
+    figure, axes = panels(len(nets), columns=min(3, len(nets)), height=3.1)
+    for axis, (network, activation) in zip(axes, nets, strict=True):
+        part = pick(table, network=network, activation=activation)
+        title = f"{NAMES.get(network, network)}, {NAMES[activation]}"
+        curves(
+            axis, pick(part, kind=list(CONTROLS)), STYLES, "kind", "strength",
+            xscale="log", yscale="log", xlabel="strength λ", ylabel="validation loss", title=title,
+        )  # fmt: skip
+        for k, ((operation, variance), noise) in enumerate(pick(part, kind=NOISE).groupby(["operation", "variance"])):
+            label = f"noise, {operation}, σ² = {variance:g}"
+            axis.axhline(noise["value"].mean(), color=OKABE_ITO[4], ls=("-", "--", ":")[k], label=label)
+        axis.legend(fontsize=6)
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
+def draw_control(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """How like the noise each way of training ends, image by image: means over seeds."""
+    found = pick(table, measure=["agreement", "output distance"])
+    keys = [key for key in ("measure", "network", "activation") if key in found]
+    wide = found.pivot_table(index="kind", columns=keys, values="value", sort=False)
+    return wide.loc[[kind for kind in STYLES if kind in wide.index]].round(2).rename_axis(index=None)
+
+
 def _rows(measures: list[str], **values):
     return lambda table: pick(table, measure=measures, **values)
 
@@ -289,6 +324,15 @@ EXPERIMENTS = [
         f"{SLUG}/fig-11", "Figure 11", "Reliability and entropy of MLPs and convolutional networks",
         f"SVHN and CIFAR-10, σ² = 0.1, ELU; {_TRAINED}", TRAINING, draw_calibration,
         _rows(_CALIBRATED, network=["mlp", "conv"], activation="elu"), shows=_images,
+    ),
+    Experiment(
+        f"{SLUG}/strengths", "Control", "Validation loss over the strength of two other regularisers",
+        "not measured in the paper", STRENGTHS, draw_strengths,
+    ),
+    Experiment(
+        f"{SLUG}/control", "Control", "Noise against its regulariser and two others as strong, image by image",
+        "not measured in the paper", TRAINING, draw_control,
+        _rows(["agreement", "output distance", "strength", "test loss", "hessian trace", "jacobian norm"]),
     ),
     Experiment(
         f"{SLUG}/theorem-1", "Theorem 1", "Both sides of Theorem 1 as the noise vanishes", "not measured in the paper",

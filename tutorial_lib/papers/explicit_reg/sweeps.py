@@ -4,6 +4,7 @@ import json
 from functools import lru_cache, partial
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -268,43 +269,123 @@ def _with_regression(settings: dict, **regression) -> dict:
     return {"default": settings, **{name: {**_REGRESSION, **regression} for name in ("diabetes", "boston")}}
 
 
+_SMOKE = {
+    "seeds": 1, "data": {"size": 12, "train": 128, "test": 64}, "epochs": 2, "batch_size": 64, "lr": 0.01,
+    "optimizer": "sgd, momentum 0.9", "sample": 4, "checkpoints": 2, "probes": 2, "sigmas": [0.0, 0.5],
+    "inspected": 8, "networks": {"mlp": ["elu"], "conv": ["elu"], SMALL: ["elu"]}, "kinds": _KINDS,
+}  # fmt: skip
+# few images and momentum, so that the baseline fits its training set, as it does in the paper, within minutes
+_DESK = {
+    "seeds": 5, "data": {"train": 2000, "test": 1000}, "epochs": 80, "batch_size": 64, "lr": 0.005,
+    "optimizer": "sgd, momentum 0.9", "sample": 16, "checkpoints": 20, "probes": 32, "sigmas": _SIGMAS,
+    "inspected": 200, "networks": _NETWORKS, "kinds": _KINDS,
+}  # fmt: skip
+_PAPER = {
+    "seeds": 10, "data": {}, "epochs": 500, "batch_size": 512, "lr": 0.001, "optimizer": "sgd", "sample": None,
+    "checkpoints": 100, "probes": 100, "sigmas": _SIGMAS, "inspected": 1000, "networks": _NETWORKS, "kinds": _KINDS,
+}  # fmt: skip
+_DIGITS = {"data": {"size": 16}, "seeds": 10}
+_TABLE = {"data": {}, "epochs": 200, "seeds": 10, "sample": None}
+MATCHED = {}
+"""The controls' strengths at `desk`, by data set: `matched` on the table of `STRENGTHS`. Elsewhere there are none, and
+the table lacks the two controls."""
+
+
+def _matched(settings: dict) -> dict:
+    """Settings by data set, with what `MATCHED` has for it."""
+    return {name: {**given, "strengths": MATCHED.get(name, {})} for name, given in settings.items()}
+
+
 TRAINING = Sweep(
     f"{SLUG}/training",
     training_cell,
     _points,
     {
-        "smoke": _with_regression(
-            {
-                "seeds": 1, "data": {"size": 12, "train": 128, "test": 64}, "epochs": 2, "batch_size": 64, "lr": 0.01,
-                "optimizer": "sgd, momentum 0.9", "sample": 4, "checkpoints": 2, "probes": 2, "sigmas": [0.0, 0.5],
-                "inspected": 8, "networks": {"mlp": ["elu"], "conv": ["elu"], SMALL: ["elu"]}, "kinds": _KINDS,
-            },
-            data={},
-        ),
-        # few images and momentum, so that the baseline fits its training set, as it does in the paper, within minutes
-        "desk": {
-            **_with_regression(
-                {
-                    "seeds": 3, "data": {"train": 2000, "test": 1000}, "epochs": 80, "batch_size": 64, "lr": 0.005,
-                    "optimizer": "sgd, momentum 0.9", "sample": 16, "checkpoints": 20, "probes": 32, "sigmas": _SIGMAS,
-                    "inspected": 200, "networks": _NETWORKS, "kinds": _KINDS,
-                },
-                data={}, epochs=200, seeds=5, sample=None,
-            ),
-            "digits": {"data": {"size": 16}},
-        },
-        "paper": _with_regression(
-            {
-                "seeds": 10, "data": {}, "epochs": 500, "batch_size": 512, "lr": 0.001, "optimizer": "sgd",
-                "sample": None, "checkpoints": 100, "probes": 100, "sigmas": _SIGMAS, "inspected": 1000,
-                "networks": _NETWORKS, "kinds": _KINDS,
-            },
-        ),
+        "smoke": _with_regression({**_SMOKE, "strengths": {"mlp, elu, +0.1": {L2: 0.001, GRADIENT: 0.1}}}, data={}),
+        "desk": _matched({**_with_regression(_DESK, **_TABLE), "digits": _DIGITS, "cifar-10": {}}),
+        "paper": _with_regression({**_PAPER, "strengths": {}}),
     },
     {"smoke": "digits", "desk": "digits", "paper": "svhn"},
     suits=lambda dataset: True,
     check=check,
-)  # fmt: skip
+)
+
+
+def _strengths(config: dict) -> list[dict]:
+    """Each network with each noise, and with each control at each strength."""
+    points = []
+    for network, activations in config["networks"].items():
+        noises = [("+", VARIANCE)] + ([("+", SMALL_VARIANCE), ("×", SMALL_VARIANCE)] if network == SMALL else [])
+        runs = [(NOISE, *noise, 0.0) for noise in noises]
+        runs += [(kind, "+", 0.0, strength) for kind in CONTROLS for strength in config["grid"][kind]]
+        names = ("kind", "operation", "variance", "strength")
+        points += [
+            {"network": network, "activation": a, **dict(zip(names, run, strict=True))}
+            for a in activations for run in runs
+        ]  # fmt: skip
+    return points
+
+
+def strength_cell(
+    config: dict, network: str, activation: str, kind: str, operation: str, variance: float, strength: float, seed: int
+) -> list[dict]:
+    """Train on one part of the training set; the loss on the other at the end, for `matched`.
+
+    The seeds are not those of `training_cell`, so that other images and weights decide the strengths.
+    """
+    seed += OTHER
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    loss = nn.functional.mse_loss if data.y_train.is_floating_point() else nn.functional.cross_entropy
+    order = torch.randperm(len(data.x_train), generator=torch.Generator().manual_seed(seed))
+    out, kept = order.split([count := round(config["held_out"] * len(order)), len(order) - count])
+    model = started(network, activation, data, seed)
+    train(model, data.x_train[kept], data.y_train[kept], kind, variance, operation, config, seed, strength=strength)
+    value = _mean_loss(model.eval(), data.x_train[out], data.y_train[out], loss)
+    return [{"measure": "validation loss", "value": value}] if np.isfinite(value) else []
+
+
+def matched(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The strength of each control, two figures of it, at which its validation loss is that of the noise.
+
+    By the means over seeds. Where the loss crosses the noise's between two strengths, the least such crossing, by
+    linear interpolation in log λ; else the strength whose loss is nearest.
+    """
+    found = {}
+    means = table.groupby(["network", "activation", "kind", "operation", "variance", "strength"])["value"].mean()
+    for network, activation, operation, variance, _ in means.xs(NOISE, level="kind").index:
+        noise = means[network, activation, NOISE, operation, variance, 0.0]
+        for kind in CONTROLS:
+            gaps = means[network, activation, kind, "+", 0.0] - noise
+            crossed = np.flatnonzero(np.diff(np.sign(gaps)))
+            strength = gaps.abs().idxmin()
+            if len(crossed):
+                (a, before), (b, behind) = list(gaps.items())[crossed[0] : crossed[0] + 2]
+                strength = a * (b / a) ** (before / (before - behind))
+            found.setdefault(_setting(network, activation, operation, variance), {})[kind] = float(f"{strength:.2g}")
+    return found
+
+
+_TRIED = {
+    "held_out": 0.25, "grid": {L2: [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1], GRADIENT: [0.03, 0.1, 0.3, 1.0, 3.0, 10.0]},
+}  # fmt: skip
+STRENGTHS = Sweep(
+    f"{SLUG}/strengths",
+    strength_cell,
+    _strengths,
+    {
+        "smoke": _with_regression({**_SMOKE, **_TRIED, "grid": {L2: [0.001, 0.01], GRADIENT: [0.1, 1.0]}}, data={}),
+        "desk": {
+            **_with_regression({**_DESK, **_TRIED}, **{**_TABLE, "seeds": 5}),
+            "digits": {**_DIGITS, "seeds": 5},
+            # as many to train on as the networks that are compared have
+            "cifar-10": {"data": {"train": 3000}, "held_out": 1 / 3, "seeds": 2},
+        },
+        "paper": _with_regression({**_PAPER, **_TRIED}),
+    },
+    {"smoke": "digits", "desk": "digits", "paper": "svhn"},
+    suits=lambda dataset: True,
+    check=check,
+)
 
 FREQUENCIES = list(range(5, 51, 5))
 """The k_i of Fig. 2."""
@@ -370,7 +451,7 @@ SPECTRA = Sweep(
         },
         "desk": {
             "default": {
-                "seeds": 3, "epochs": 4000, "batch_size": 200, "lr": 3e-4, "optimizer": "adam", "sample": 50,
+                "seeds": 10, "epochs": 4000, "batch_size": 200, "lr": 3e-4, "optimizer": "adam", "sample": 50,
                 "checkpoints": 12, "variances": [VARIANCE, 1e-4],
             },
         },
@@ -444,7 +525,7 @@ THEOREM = Sweep(
                 "sigmas": [0.01, 0.1],
             },
         },
-        "desk": {"default": {**_THEOREM, "seeds": 3}},
+        "desk": {"default": {**_THEOREM, "seeds": 10}},
         "paper": {"default": {**_THEOREM, "seeds": 10, "images": 256, "pairs": 5000}},
     },
 )  # fmt: skip

@@ -6,6 +6,7 @@ from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG, method, reported
 from .sweeps import (
+    BATCH_NORM,
     CDT,
     COLOUR,
     DROPOUT,
@@ -14,6 +15,7 @@ from .sweeps import (
     FULL,
     IN,
     L2,
+    LONG,
     NONE,
     PAPER_STRENGTHS,
     RANDOM,
@@ -49,6 +51,7 @@ def labelled(table: pd.DataFrame) -> pd.DataFrame:
 
 STYLES = {
     NONE: {"color": OKABE_ITO[0], "ls": "-", "marker": "o"},
+    LONG: {"color": OKABE_ITO[0], "ls": ":", "marker": "."},
     L2: {"color": OKABE_ITO[2], "ls": "--", "marker": "v"},
     DROPOUT: {"color": OKABE_ITO[3], "ls": "-.", "marker": "^"},
     "CDT (0.2)": {"color": OKABE_ITO[7], "ls": ":", "marker": "x"},
@@ -171,6 +174,19 @@ def draw_toy(table: pd.DataFrame, dataset: str):
     return figure
 
 
+def draw_batch_norm(table: pd.DataFrame, dataset: str):
+    """Accuracy over the corruption of the test images: plain networks and one node, with and without normalisation."""
+    table = labelled(pick(table, measure="accuracy").assign(network="cnn"))
+    sizes = list(table["size"].unique())
+    figure, axes = panels(2 * len(sizes), columns=2, height=3.4)
+    for axis, (size, norm) in zip(axes, [(s, n) for s in sizes for n in (True, False)], strict=True):
+        title = f"{size}, with{'' if norm else 'out'} batch normalisation"
+        curves(axis, pick(table, size=size, norm=norm), STYLES, "label", xlabel=_NOISE_AXIS, title=title, **_ACCURACY)
+    _legend(figure, axes[0])
+    figure.suptitle(f"CNN: {dataset}, {seeds_of(table)}")
+    return figure
+
+
 def _two_sd(table: pd.DataFrame, measure: str, item: str) -> pd.DataFrame:
     """Mean ± two standard deviations over seeds, ours beside the paper's: a row a kind of training."""
     ours = labelled(pick(table, measure=measure)).groupby(["network", "label"])["value"].agg(["mean", "std"])
@@ -282,6 +298,10 @@ EXPERIMENTS = [
         f"{SLUG}/fig-9", "Figure 9", "CIFAR-10: accuracy on corrupted images, by kind of training",
         "VGG-style network of App. D; SGD 0.05, batch 128; 500 epochs or 98 % training accuracy", COLOUR,
         draw_robustness, _rows(["accuracy", *_RUN]),
+    ),
+    Experiment(
+        f"{SLUG}/batch-norm", "Control", "CNN with and without batch normalisation, node and longer training",
+        "not measured in the paper", BATCH_NORM, draw_batch_norm,
     ),
     Experiment(
         f"{SLUG}/table-1", "Table 1", "Domain shift: trained on MNIST, tested on USPS",

@@ -1,5 +1,6 @@
 """What is measured for "Noise Injection Node Regularization": settings, grids, one cell of each."""
 
+import copy
 import math
 from functools import partial
 
@@ -69,6 +70,15 @@ def _points(config: dict) -> list[dict]:
             for o in config["optimizers"] for kind, s in [(NONE, 0.0), *ours]
         ]  # fmt: skip
     return points
+
+
+def _sizes(config: dict) -> list[dict]:
+    """Each size of the CNN, with and without batch normalisation and node."""
+    kinds = [(NONE, 0.0), (LONG, 0.0), *((IN, sigma) for sigma in SIGMAS["cnn", IN])]
+    return [
+        {"size": size, "norm": norm, "kind": kind, "sigma": sigma}
+        for size in config["sizes"] for norm in (True, False) for kind, sigma in kinds
+    ]  # fmt: skip
 
 
 def build(network: str, x: torch.Tensor, classes: int, config: dict) -> nn.Sequential:
@@ -172,6 +182,66 @@ def training_cell(
     return rows
 
 
+def batch_norm_cell(config: dict, size: str, norm: bool, kind: str, sigma: float, seed: int) -> list[dict]:
+    """Train a CNN with or without batch normalisation; ask what the normalisation does to noise.
+
+    ``noise to signal`` rows, at one σ_noise of the images: the mean square that the noise adds over the variance of the
+    clean activations, summed over channels, before and behind each normalisation (without one: behind the activation).
+    Where there is one, accuracies with it changed in the trained network: ``clean statistics`` of the whole training
+    set, ``own statistics`` of the corrupted images, and a quarter of the channels of each layer ``muted``: those of
+    least variance, or as many at random.
+    """
+    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    shape = {**config["sizes"][size], "norm": norm}
+    model, rows = trained({**config, "cnn": shape}, data, "cnn", kind, sigma, seed)
+    x_train, x = method.standardise(data.x_train, data.x_test)
+    noisy = method.corrupted(x, config["looked_at"], seed)
+    for layer in range(1, len(shape["blocks"]) + 1):
+        for place, name in (("before", f"act{layer}"), ("behind", f"norm{layer}" if norm else f"act{layer}")):
+            value = _noise_to_signal(model[: list(model._modules).index(name) + 1], x, noisy)
+            rows.append({"measure": "noise to signal", "layer": layer, "text": place, "value": value})
+    if norm:
+        for name, changed in _changed_norms(model, x_train, seed).items():
+            for level in config["levels"]:
+                value = evaluate(changed, method.corrupted(x, level, seed), data.y_test)
+                rows.append({"measure": name, "x": level, "value": value})
+    return rows
+
+
+@torch.no_grad()
+def _noise_to_signal(front: nn.Module, x: torch.Tensor, noisy: torch.Tensor) -> float:
+    """Σ_c E(noisy - clean)² / Σ_c Var(clean) of what `front` makes of images and of noisy ones, [N, C, H, W]."""
+    clean, noisy, over = front(x), front(noisy), (0, 2, 3)
+    return ((noisy - clean).square().mean(over).sum() / clean.var(over).sum()).item()
+
+
+def _changed_norms(model: nn.Module, x: torch.Tensor, seed: int) -> dict[str, nn.Module]:
+    """Copies of a network in which the batch normalisation is another; see `batch_norm_cell`. `x`: clean images."""
+    copies = {
+        name: copy.deepcopy(model) for name in ("clean statistics", "own statistics", "quiet muted", "some muted")
+    }
+    generator = torch.Generator().manual_seed(seed)
+    for name, changed in copies.items():
+        norms = [layer for layer in changed.modules() if isinstance(layer, nn.BatchNorm2d)]
+        for layer in norms:
+            quarter = layer.num_features // 4
+            if name == "clean statistics":
+                layer.reset_running_stats()
+                layer.momentum = None  # the plain mean over all that passes
+                layer.train()
+            elif name == "own statistics":
+                layer.running_mean = layer.running_var = None
+            else:
+                order = layer.running_var.argsort().cpu()
+                chosen = order if name == "quiet muted" else torch.randperm(len(order), generator=generator)
+                layer.weight.data[chosen[:quarter]] = 0
+        if name == "clean statistics":
+            with torch.no_grad():
+                changed(x)
+            changed.eval()
+    return copies
+
+
 def _phase(norms: list[float], losses: list[float], epochs: int, accuracy: float, classes: int) -> dict:
     """The row that tells the phase, by the loss of every batch, the last epoch's mean standing for its end."""
     last = np.mean(losses[-(len(losses) // epochs) :])
@@ -233,6 +303,7 @@ TRAINING = Sweep(
     {"smoke": "digits", "desk": "digits", "paper": "fashion-mnist"},
     check=check,
 )
+_CNNS = {"App. A": {"blocks": [[16], [32]], "dense": 2048}, "small": {"blocks": [[8], [16]], "dense": 128}}
 _TRANSFER = {"cdt": [], "stop_at": 100, "levels": [0.0], "deltas": []}
 TRANSFER = Sweep(
     f"{SLUG}/table-1",
@@ -245,6 +316,21 @@ TRANSFER = Sweep(
     },
     {"smoke": "digits", "desk": "mnist", "paper": "mnist"},
     check=check,
+)
+_NORM = {"kinds": [], "looked_at": 0.5}
+BATCH_NORM = Sweep(
+    f"{SLUG}/batch-norm",
+    batch_norm_cell,
+    _sizes,
+    {
+        "smoke": {"default": {**_SMOKE, **_NORM, "sizes": {"small": {"blocks": [[4], [8]], "dense": 32}}}},
+        "desk": {"default": {**_DESK, **_NORM, "sizes": _CNNS}, "digits": {"data": {"train": None, "test": None}}},
+        "paper": {"default": {**_PAPER, **_NORM, "sizes": _CNNS}},
+    },
+    {"smoke": "digits", "desk": "digits", "paper": "fashion-mnist"},
+    check=lambda config, data: [
+        check_network(lambda x, cnn=cnn: build("cnn", x, 10, {"cnn": cnn}), data) for cnn in config["sizes"].values()
+    ],
 )
 _COLOUR = {"networks": ["vgg"], "kinds": [NONE, IN], "deltas": []}
 COLOUR = Sweep(
