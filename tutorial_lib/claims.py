@@ -1,26 +1,28 @@
-"""Verdicts: what a paper claims, and what the tables say of it."""
+"""What a paper claims, as rules that turn tables into margins, and the scoreboard of what became of it."""
 
 import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from .errors import InputError
 from .sweep import Experiment, command, read_table, shipped
-
-VERDICTS = ("holds", "holds in part", "not seen", "contradicted", "not measured")
+from .verdicts import CONTRADICTED, HOLDS, KINDS, MIXED, NOT_DECIDED, NOT_TESTABLE, judge
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim of a paper, and the rule that turns a table into margins.
 
-    `rule(table)` returns a DataFrame with columns ``setting``, ``seed``, ``margin``: positive margins speak for the
-    claim. A table may lack settings, or columns that would be empty: the rule leaves out what it cannot tell, and
-    without any margin the claim is not measured. For a check of the paper's text against its own tables, `experiment`
-    is None and `rule()` returns ``setting``, ``margin``, ``low``, ``high``. `reported` is the paper's number for the
-    mean margin, in `unit`; `datasets` limits the data sets that the claim is about (None: any).
+    `rule(table)` returns what `margins` makes: positive margins speak for the claim. A table may lack settings, or
+    columns that would be empty: the rule leaves out what it cannot tell, and without any margin the claim is not
+    measured. For a check of the paper's text against its own tables, `experiment` is None and `rule()` returns what
+    `contrasts` makes. `kind` says what is asked of the margins (`verdicts.KINDS`), `delta` its δ in `unit`. `reported`
+    is the paper's number for the mean margin; `datasets` limits the data sets that the claim is about (None: any).
+    Raises `InputError` for another kind, and for a δ where the kind has none, or none where it needs one.
     """
 
     id: str
@@ -34,12 +36,34 @@ class Claim:
     experiment: str | None = None
     unit: str = "points"
     datasets: tuple[str, ...] | None = None
+    kind: str = "every"
+    delta: float = 0.0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise InputError(f"{self.id}: kind = {self.kind!r}: expected one of {', '.join(KINDS)}")
+        if (self.delta > 0) != (self.kind in ("no worse", "equal", "theorem")):
+            raise InputError(f"{self.id}: delta = {self.delta!r} with kind {self.kind!r}: give δ > 0 where it has one")
 
 
-def margins(settings: dict[str, pd.Series]) -> pd.DataFrame:
-    """What a rule returns, from a Series of margins (index: seeds) for each setting."""
+def margins(
+    settings: dict[str, pd.Series],
+    not_testable: dict[str, str] | None = None,
+    diverged: dict[str, int] | None = None,
+    exact: bool = False,
+) -> pd.DataFrame:
+    """What a rule returns, from a Series of margins (index: seeds) for each setting.
+
+    `not_testable` names settings that have no margins and says why; `diverged` says how many runs of a setting did;
+    `exact` that seeds which give the same margin do so because chance has no part in it.
+    """
     parts = [pd.DataFrame({"setting": k, "seed": v.index, "margin": v.to_numpy()}) for k, v in settings.items()]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["setting", "seed", "margin"])
+    parts += [pd.DataFrame({"setting": [k], "why": [why]}) for k, why in (not_testable or {}).items()]
+    found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    found = found.reindex(columns=["setting", "seed", "margin", *(["why"] if not_testable else [])])
+    found.attrs["diverged"] = {name: count for name, count in (diverged or {}).items() if count}
+    found.attrs["exact"] = exact
+    return found
 
 
 def by_seed(table: pd.DataFrame, series: str, keys: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
@@ -59,75 +83,27 @@ def by_seed(table: pd.DataFrame, series: str, keys: Sequence[str] = ()) -> dict[
     }
 
 
-def welch(a: float, sem_a: float, b: float, sem_b: float, runs: int = 10) -> dict:
-    """The difference a - b of two reported means of `runs` runs each, with Welch's 95% interval: margin, low, high.
+def contrasts(cells: dict, settings: dict[str, dict], runs: int = 10) -> pd.DataFrame:
+    """Margins from reported numbers: for each setting a weighted sum of cells, each (mean, its standard error).
 
-    >>> {k: round(v, 2) for k, v in welch(2.0, 0.3, 1.0, 0.4).items()}
-    {'margin': 1.0, 'low': -0.06, 'high': 2.06}
+    `settings` maps names to weights of cells: {"a": 1, "b": -1} is a difference. Each mean is over `runs` runs, and the
+    degrees of freedom are Welch's and Satterthwaite's. The mean over settings knows which cells they share.
+
+    >>> found = contrasts({"a": (2.0, 0.3), "b": (1.0, 0.4)}, {"a over b": {"a": 1, "b": -1}})
+    >>> found.round(2).to_dict("records")
+    [{'setting': 'a over b', 'margin': 1.0, 'sem': 0.5, 'freedom': 16.69}]
     """
-    from scipy.stats import t
+    means, errors = np.array(list(cells.values()), float).T
+    weights = np.array([[chosen.get(name, 0.0) for name in cells] for chosen in settings.values()], float)
 
-    variance = sem_a**2 + sem_b**2
-    freedom = variance**2 * (runs - 1) / (sem_a**4 + sem_b**4)
-    half = float(t.ppf(0.975, freedom)) * math.sqrt(variance)
-    return {"margin": a - b, "low": a - b - half, "high": a - b + half}
+    def summed(w):
+        parts = (w * errors) ** 2
+        variance = parts.sum(-1)
+        return {"margin": w @ means, "sem": variance**0.5, "freedom": variance**2 * (runs - 1) / (parts**2).sum(-1)}
 
-
-def t_interval(values, level: float = 0.95) -> tuple[float, float]:
-    """Student's t-interval of the mean of `values`; infinite for fewer than two.
-
-    >>> [round(v, 3) for v in t_interval([1.0, 2.0, 3.0])]
-    [-0.484, 4.484]
-    """
-    from scipy.stats import t
-
-    values = [float(v) for v in values]
-    n = len(values)
-    mean = sum(values) / n if n else math.nan
-    if n < 2:
-        return -math.inf, math.inf
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
-    half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n)
-    return mean - half, mean + half
-
-
-def judge(margins: pd.DataFrame) -> dict:
-    """Verdict on margins, with the mean margin, its 95% interval over seeds, and the settings one by one.
-
-    A setting `holds` where the interval of its margin lies above 0, is `contradicted` where it lies below, else
-    `not seen`. Several settings `hold` if each of them does. Otherwise the claim `holds in part` if some setting
-    holds, or if none alone decides and their mean holds; it is `contradicted` if some setting or the mean is; else it
-    was `not seen`. Without any margin it was `not measured`.
-
-    >>> judge(pd.DataFrame({"setting": "s", "seed": [0, 1, 2], "margin": [1.0, 1.1, 0.9]}))["verdict"]
-    'holds'
-    """
-    if margins.empty:
-        return {"measured": None, "interval": None, "verdict": "not measured", "settings": []}
-    settings = []
-    for setting, group in margins.groupby("setting", sort=False):
-        if "seed" in margins:
-            low, high = t_interval(group["margin"])
-        else:
-            low, high = group[["low", "high"]].iloc[0]
-        decided = "holds" if low > 0 else "contradicted" if high < 0 else "not seen"
-        settings.append(
-            {"setting": setting, "margin": group["margin"].mean(), "low": low, "high": high, "verdict": decided}
-        )
-    measured = sum(s["margin"] for s in settings) / len(settings)
-    if "seed" in margins:
-        interval = t_interval(margins.groupby("seed")["margin"].mean())
-    else:  # independent settings
-        half = math.sqrt(sum(((s["high"] - s["low"]) / 2) ** 2 for s in settings)) / len(settings)
-        interval = (measured - half, measured + half)
-    found = {s["verdict"] for s in settings}
-    if found == {"holds"}:
-        verdict = "holds"
-    elif "holds" in found or interval[0] > 0:
-        verdict = "holds in part"
-    else:
-        verdict = "contradicted" if "contradicted" in found or interval[1] < 0 else "not seen"
-    return {"measured": measured, "interval": list(interval), "verdict": verdict, "settings": settings}
+    found = pd.DataFrame({"setting": list(settings), **summed(weights)})
+    found.attrs["mean"] = {name: float(value) for name, value in summed(weights.mean(0)).items()}
+    return found
 
 
 def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[dict]:
@@ -147,10 +123,12 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
             "reported_text": claim.reported_text,
             "reported_error": claim.reported_error,
             "unit": claim.unit,
+            "kind": claim.kind,
+            "delta": claim.delta or None,
         }
         if claim.experiment is None:
             found = {"dataset": "the paper's tables", "budget": "reported", "command": "python -m tutorial_lib claims"}
-            entries.append({**head, **found, "seeds": 10, **_judged(claim.rule)})
+            entries.append({**head, **found, "seeds": 10, **_judged(claim)})
             continue
         experiment = experiments.get(claim.experiment)
         tables = [] if experiment is None else shipped(experiment)
@@ -164,7 +142,7 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
                 "command": command(claim.experiment, t["budget"], t["dataset"], seeds),
                 "seeds": seeds,
             }
-            entries.append({**head, **found, **_judged(claim.rule, table)})
+            entries.append({**head, **found, **_judged(claim, table)})
         if not tables:
             dataset = claim.datasets[0] if claim.datasets else "digits"
             found = {"dataset": dataset, "budget": "desk", "command": command(claim.experiment, "desk", dataset)}
@@ -173,21 +151,52 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
     return [_plain(entry) for entry in entries]
 
 
-def _judged(rule: Callable, *table: pd.DataFrame) -> dict:
+def _judged(claim: Claim, *table: pd.DataFrame) -> dict:
     try:
-        return judge(rule(*table))
+        return judge(claim.rule(*table), claim.kind, claim.delta)
     except Exception as error:  # a mistake in one wing must not silence the others
         return {**judge(margins({})), "problem": f"{type(error).__name__}: {error}"}
 
 
-_COLOURS = {"holds": "#009E73", "holds in part": "#E69F00", "not seen": "#999999", "contradicted": "#D55E00"}
+def said(entry: dict) -> str:
+    """An entry's verdict in one line: what decides it, how sure it is, and what would decide it if nothing does.
+
+    >>> said({"verdict": "not measured", "why": None, "measured": None})
+    'not measured'
+    """
+    unit, verdict = entry.get("unit", ""), entry["verdict"]
+    if entry["measured"] is None or verdict == NOT_TESTABLE:
+        return verdict + (f": {entry['why']}" if entry["why"] else "")
+    counts, several = entry["counts"], sum(entry["counts"].values()) > 1
+    low, high = (_number(v, unit) for v in entry["interval"])
+    parts = []
+    if several:
+        total = sum(counts.values()) - counts[NOT_TESTABLE]
+        against = f"{counts[CONTRADICTED] or 'none'} contradicted"
+        parts.append(f"all {total} hold" if counts[HOLDS] == total else f"{counts[HOLDS]} of {total} hold, {against}")
+    parts.append(f"{_number(entry['measured'], unit)} [{low}, {high}]" + f" ({entry['decides']})" * several)
+    if verdict == NOT_DECIDED:
+        if entry["detectable"] is not None:
+            parts.append(f"a distance of {_number(entry['detectable'], unit)} from the border would have been seen")
+        needed = entry["seeds_needed"]
+        parts.append(f"{needed} seeds would decide" if needed else "no number of seeds up to 1,000 would decide")
+    return f"{verdict}: " + "; ".join([*parts, *filter(None, [entry["why"]])])
+
+
+_COLOURS = {
+    HOLDS: "#009E73",
+    MIXED: "#E69F00",
+    CONTRADICTED: "#D55E00",
+    NOT_DECIDED: "#999999",
+    NOT_TESTABLE: "#CC79A7",
+}
 
 
 def board(entries: list[dict]):
     """Entries of the scoreboard as a table for reading (a pandas Styler): a row a claim, a column a measured table.
 
-    A cell says the verdict, the mean margin (the claim ends with its unit) and its 95% interval; its left edge has the
-    verdict's colour. The same board always has the same HTML.
+    A cell is what `said` makes of an entry (the claim ends with its unit); its left edge has the verdict's colour. The
+    same board always has the same HTML.
     """
     from pandas.io.formats.style import Styler
 
@@ -199,9 +208,7 @@ def board(entries: list[dict]):
     for e in entries:
         reported = _number(e["reported"], e["unit"])
         row = rows.setdefault(e["id"], {"claim": f"{e['claim']} ({e['item']}; {e['unit']})", "paper": reported})
-        low, high = (_number(v, e["unit"]) for v in e["interval"] or (None, None))
-        measured = "" if e["measured"] is None else f": {_number(e['measured'], e['unit'])} [{low}, {high}]"
-        row[f"{e['dataset']} ({e['budget']}, {e['seeds']} seeds)"] = e["verdict"] + measured
+        row[f"{e['dataset']} ({e['budget']}, {e['seeds']} seeds)"] = said(e)
 
     def edge(text):
         verdict = str(text).split(":")[0]

@@ -1,20 +1,21 @@
 """What "Noise Injection Node Regularization" claims, its numbers, and the rules that give the verdicts.
 
 "Under corruption" is the mean accuracy over σ_noise = 0.1 … 0.9. "Decay" and "catapult" are the paper's names for its
-σ_ε; where a claim is about a phase, it is judged once by those names and once by the phases that our rules find.
+σ_ε; where a claim is about a phase, it is judged once by those names and once by the phases that our rules find. A run
+has diverged if our rules call it divergent: its loss ends above its start, and it has learned nothing.
 """
 
 import numpy as np
 import pandas as pd
 
-from ...claims import Claim, by_seed, margins, welch
+from ...claims import Claim, by_seed, contrasts, margins
 from ...draw import pick, with_columns
-from . import SLUG, reported
+from . import SLUG, method, reported
 from .figures import CATAPULT, DECAY, labelled
-from .sweeps import CDT, DROPOUT, EQUAL, FULL, IN, L2, NONE, PAPER_STRENGTHS, RANDOM, WIDE
+from .sweeps import CDT, DROPOUT, EQUAL, FULL, IN, L2, LONG, NONE, PAPER_STRENGTHS, RANDOM, SIGMAS, WIDE
 
 KEPT, ALIKE, FACTOR = 1.0, 2.0, 2.0
-"""Points of clean accuracy up to which it counts as kept; points up to which two distributions count as alike; the
+"""Points of accuracy up to which nothing counts as lost; points up to which two distributions count as alike; the
 factor within which a predicted critical noise counts as right."""
 NINR = [f"{kind}, {phase}" for kind in (IN, FULL) for phase in (DECAY, CATAPULT)]
 _DECAYS, _CATAPULTS = NINR[::2], NINR[1::2]
@@ -22,39 +23,46 @@ _OTHERS = [NONE, L2, DROPOUT]
 _CORRUPTED = [round(0.1 * i, 1) for i in range(1, 10)]
 
 
-def _means(table: pd.DataFrame, measure: str, **values) -> dict[str, pd.DataFrame]:
-    """For each network: the mean ``value`` of `measure` as rows seeds, columns labels."""
-    return by_seed(labelled(pick(table, measure=measure, **values)), "label", ["network"])
+def _means(table: pd.DataFrame, measure: str, *keys: str, **values) -> dict[str, pd.DataFrame]:
+    """For each network (and value of `keys`): the mean ``value`` of `measure` as rows seeds, columns labels."""
+    return by_seed(labelled(pick(table, measure=measure, **values)), "label", [*keys, "network"])
 
 
-def _over(measure: str, better: list[str], others: list[str], networks=None, **values):
+def _diverged(table: pd.DataFrame, *keys: str) -> dict[tuple[str, str], int]:
+    """How many runs diverged, by network (as `_means` names it) and label."""
+    runs = pick(with_columns(table, "text"), measure="phase", text=method.PHASES[-1])
+    if runs.empty:
+        return {}
+    counts = labelled(runs).groupby([*keys, "network", "label"]).size()
+    return {(", ".join(map(str, key[:-1])), key[-1]): int(count) for key, count in counts.items()}
+
+
+def _over(measure: str, better: list[str], others: list[str], **values):
     """A rule: for each network, and each of `better`: its mean less the greatest of the means of `others`."""
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
-        return margins(
-            {
-                f"{network}: {label}": means[label] - means[others].max(axis=1)
-                for network, means in _means(table, measure, **values).items()
-                for label in better
-                if network in (networks or [network]) and {label, *others} <= set(means)
-            }
-        )
+        found, lost = {}, _diverged(table)
+        for network, means in _means(table, measure, **values).items():
+            for label in better:
+                if {label, *others} <= set(means):
+                    found[f"{network}: {label}"] = means[label] - means[others].max(axis=1)
+        return margins(found, diverged={f"{n}: {label}": count for (n, label), count in lost.items()})
 
     return rule
 
 
-def pairs(measure: str, chosen: list[tuple[str, str]], plus: float = 0.0, networks=None, **values):
-    """A rule: for each network and each pair of labels: the first's mean less the second's, plus `plus`."""
+def pairs(measure: str, chosen: list[tuple[str, str]], *keys: str, networks=None, **values):
+    """A rule: for each network (and value of `keys`) and each pair of labels: the first's mean less the second's."""
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
-        return margins(
-            {
-                f"{network}: {a} over {b}": means[a] - means[b] + plus
-                for network, means in _means(table, measure, **values).items()
-                for a, b in chosen
-                if network in (networks or [network]) and a in means and b in means
-            }
-        )
+        found, runs, lost = {}, {}, _diverged(table, *keys)
+        for network, means in _means(table, measure, *keys, **values).items():
+            for a, b in chosen:
+                if a in means and b in means and network in (networks or [network]):
+                    name = f"{network}: {a} over {b}"
+                    found[name] = means[a] - means[b]
+                    runs[name] = lost.get((network, a), 0) + lost.get((network, b), 0)
+        return margins(found, diverged=runs)
 
     return rule
 
@@ -76,69 +84,105 @@ def by_found_phase(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def smaller_curvature(table: pd.DataFrame) -> pd.DataFrame:
-    """By how many percent Tr ∇²L in the input lies below that of the unregularised network, on test images.
-
-    A kind of training of which a run diverged has no such number, and is left out.
-    """
-    found = {}
+    """By how many percent Tr ∇²L in the input lies below that of the unregularised network, on test images."""
+    found, lost = {}, {}
     for network, means in _means(table, "input curvature").items():
         for label in [*NINR, "CDT (0.4)"]:
-            if {label, NONE} <= set(means) and means[label].notna().sum() == len(means):
-                found[f"{network}: {label}"] = 100 * (1 - means[label] / means[NONE])
-    return margins(found)
+            if {label, NONE} <= set(means):
+                name = f"{network}: {label}"
+                if gone := int(means[label].isna().sum()):
+                    lost[name] = f"{gone} of {len(means)} runs diverged and have no curvature"
+                else:
+                    found[name] = 100 * (1 - means[label] / means[NONE])
+    return margins(found, lost)
 
 
 def alike(table: pd.DataFrame) -> pd.DataFrame:
-    """`ALIKE` points less |accuracy under corruption - that with Gaussian ε|; catapult σ_ε with uniform ε only."""
+    """Accuracy under corruption less that with Gaussian ε; catapult σ_ε with uniform ε only, as the caption excepts."""
+    found, runs, lost = {}, {}, _diverged(table, "distribution")
     accuracy = labelled(pick(table, measure="accuracy", x=_CORRUPTED))
-    found = {}
     for (network, label), rows in accuracy.groupby(["network", "label"], sort=False):
         means = by_seed(rows, "distribution")[""]
         for other in ("uniform", "double gaussian"):
             if {other, "gaussian"} <= set(means) and (other == "uniform" or label in _DECAYS):
-                found[f"{network}: {label}, {other}"] = ALIKE - (means[other] - means["gaussian"]).abs()
-    return margins(found)
-
-
-def optimisers(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy under corruption of each NINR less that of no regularisation, under RMSprop and Adam."""
-    accuracy = labelled(pick(table, measure="accuracy", x=_CORRUPTED, optimizer=["rmsprop", "adam"]))
-    return margins(
-        {
-            f"{name}: {label}": means[label] - means[NONE]
-            for name, means in by_seed(accuracy, "label", ["optimizer", "network"]).items()
-            for label in NINR
-            if {label, NONE} <= set(means)
-        }
-    )
+                name = f"{network}: {label}, {other}"
+                found[name] = means[other] - means["gaussian"]
+                runs[name] = sum(lost.get((f"{d}, {network}", label), 0) for d in (other, "gaussian"))
+    return margins(found, diverged=runs)
 
 
 def critical(**values):
-    """A rule: 1 less the distance of the measured critical σ_ε² from 2 d / η, in factors of `FACTOR`."""
+    """A rule: how many factors of `FACTOR` the measured critical σ_ε² lies above 2 d / η."""
 
     def rule(table: pd.DataFrame) -> pd.DataFrame:
         part = pick(with_columns(table, "paper"), measure="critical", **values)
-        part = part.assign(left=1 - (np.log(part["value"] / part["paper"]) / np.log(FACTOR)).abs())
+        part = part.assign(above=np.log(part["value"] / part["paper"]) / np.log(FACTOR))
         return margins(
             {
-                f"η = {eta:g}, {'with' if data else 'without'} data": rows.set_index("seed")["left"]
+                f"η = {eta:g}, {'with' if data else 'without'} data": rows.set_index("seed")["above"]
                 for (data, eta), rows in part.groupby(["data", "eta"])
-            }
+            },
+            exact=True,
         )
 
     return rule
 
 
 def four_phases(table: pd.DataFrame) -> pd.DataFrame:
-    """1 where a run is in the phase that the paper names for its σ_ε, else -1."""
+    """1 where a run is in the phase that the paper names for its σ_ε, else 0."""
     found = pick(table, measure="phase")
     return margins(
         {
-            f"η σ_ε²/d = {strength:g}: {name}": pd.Series(
-                [1.0 if text == name else -1.0 for text in rows["text"]], rows["seed"].to_numpy()
-            )
+            f"η σ_ε²/d = {strength:g}: {name}": (rows.set_index("seed")["text"] == name).astype(float)
             for strength, name in PAPER_STRENGTHS.items()
             if len(rows := pick(found, strength=strength))
+        }
+    )
+
+
+def with_and_without(a: tuple[str, float, bool], b: tuple[str, float, bool]):
+    """A rule on CNNs of every size: accuracy under corruption of `a` less that of `b`, each (kind, σ_ε, normalised)."""
+
+    def rule(table: pd.DataFrame) -> pd.DataFrame:
+        def name(way) -> str:
+            return f"{way[0]}{f' ({way[1]:g})' if way[1] else ''} with{'' if way[2] else 'out'} batch norm"
+
+        keys = {"measure": "accuracy", "x": _CORRUPTED}
+        one, other = (pick(table, kind=w[0], sigma=w[1], norm=w[2], **keys) for w in (a, b))
+        both = pd.concat([one.assign(way=name(a)), other.assign(way=name(b))])
+        lost = pick(
+            with_columns(table, "text"), measure="phase", text=method.PHASES[-1], kind=a[0], sigma=a[1], norm=a[2]
+        )
+        found = {
+            f"{size}: {name(a)} over {name(b)}": means[name(a)] - means[name(b)]
+            for size, means in by_seed(both, "way", ["size"]).items()
+            if {name(a), name(b)} <= set(means)
+        }
+        return margins(found, diverged={k: int((lost["size"] == k.partition(":")[0]).sum()) for k in found})
+
+    return rule
+
+
+def quiet_channels(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy under corruption of plain normalised networks with their quietest channels muted, less any muted."""
+    part = pick(table, measure=["quiet muted", "some muted"], x=_CORRUPTED, kind=[NONE, LONG])
+    return margins(
+        {
+            name: means["quiet muted"] - means["some muted"]
+            for name, means in by_seed(part, "measure", ["size", "kind"]).items()
+            if {"quiet muted", "some muted"} <= set(means)
+        }
+    )
+
+
+def repaired(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy under corruption of plain networks that take statistics of the corrupted images, less as trained."""
+    part = pick(table, measure=["own statistics", "accuracy"], x=_CORRUPTED, kind=[NONE, LONG], norm=True)
+    return margins(
+        {
+            name: means["own statistics"] - means["accuracy"]
+            for name, means in by_seed(part, "measure", ["size", "kind"]).items()
+            if {"own statistics", "accuracy"} <= set(means)
         }
     )
 
@@ -152,7 +196,8 @@ def continuous_time(table: pd.DataFrame) -> pd.DataFrame:
             name: means["trajectory"] - means["flow"]
             for name, means in by_seed(growth, "series", ["model", "text"]).items()
             if {"trajectory", "flow"} <= set(means)
-        }
+        },
+        exact=True,
     )
 
 
@@ -173,19 +218,16 @@ def _margin(item: str, chosen: list[tuple]) -> float:
 
 
 def own_table(item: str, chosen: list[tuple[str, tuple, tuple]]):
-    """A rule on the paper's table: for (network, better, worse) the difference, with Welch's interval.
-
-    ± is read as two standard deviations over ten runs.
-    """
+    """A rule on the paper's table: for (network, better, worse) the difference; ± is two deviations of ten runs."""
 
     def rule() -> pd.DataFrame:
-        found = []
-        for network, better, worse in chosen:
-            a, b = (_reported(item, network, *key) for key in (better, worse))
-            sems = [row["two_sd"] / 2 / 10**0.5 for row in (a, b)]
-            name = f"{network}: {' '.join(better)} over {' '.join(worse)}"
-            found.append({"setting": name, **welch(a["value"], sems[0], b["value"], sems[1])})
-        return pd.DataFrame(found)
+        used = dict.fromkeys((network, *key) for network, *both in chosen for key in both)
+        rows = {key: _reported(item, *key) for key in used}
+        cells = {key: (row["value"], row["two_sd"] / 2 / 10**0.5) for key, row in rows.items()}
+        return contrasts(
+            cells,
+            {f"{n}: {' '.join(a)} over {' '.join(b)}": {(n, *a): 1, (n, *b): -1} for n, a, b in chosen},
+        )
 
     return rule
 
@@ -194,12 +236,18 @@ _IN, _FULL = ((IN, DECAY), (IN, CATAPULT)), ((FULL, DECAY), (FULL, CATAPULT))
 _NAMED = [*_IN, *_FULL]
 
 
-def _claim(id, item, claim, text, rule, experiment, unit="points", reported_number=None) -> Claim:
+def _claim(
+    id, item, claim, text, rule, experiment, unit="points", kind="every", delta=0.0, reported_number=None
+) -> Claim:
     error = "none" if reported_number is None else "2sd"
     return Claim(
         id=id, paper=SLUG, item=item, claim=claim, reported=reported_number, reported_text=text, reported_error=error,
-        rule=rule, experiment=f"{SLUG}/{experiment}", unit=unit,
+        rule=rule, experiment=f"{SLUG}/{experiment}", unit=unit, kind=kind, delta=delta,
     )  # fmt: skip
+
+
+def _control(id, claim, rule, experiment="batch-norm", **options) -> Claim:
+    return _claim(id, "Control", claim, "not in the paper: our control", rule, experiment, **options)
 
 
 def _own(id, item, claim, text, rule) -> Claim:
@@ -208,6 +256,7 @@ def _own(id, item, claim, text, rule) -> Claim:
     )
 
 
+_STRONG = SIGMAS["cnn", IN][1]
 _MORE_ROBUST = _over("accuracy", NINR, _OTHERS, x=_CORRUPTED)
 CLAIMS = [
     _claim(
@@ -236,15 +285,17 @@ CLAIMS = [
     ),
     _claim(
         "as-stable-as-cdt", "Section 3.2.1",
-        "On images corrupted with σ_noise = 0.6 to 0.9, in-NINR with the decay σ_ε is at least as good as CDT (0.4)",
+        "On images corrupted with σ_noise = 0.6 to 0.9, in-NINR with the decay σ_ε is at least as good as CDT (0.4), "
+        f"to {KEPT:g} point",
         "at least as well as CDT for large corruption",
-        pairs("accuracy", [(f"{IN}, {DECAY}", "CDT (0.4)")], x=[0.6, 0.7, 0.8, 0.9]), "fig-2",
+        pairs("accuracy", [(f"{IN}, {DECAY}", "CDT (0.4)")], x=[0.6, 0.7, 0.8, 0.9]), "fig-2", kind="no worse",
+        delta=KEPT,
     ),
     _claim(
         "clean-accuracy-kept", "Table 2", f"NINR with the decay σ_ε loses under {KEPT:g} point of clean accuracy",
         "does not change performance on clean data within domain test samples",
-        pairs("accuracy", [(name, NONE) for name in _DECAYS], KEPT, x=[0.0]), "table-2",
-        reported_number=_margin("table-2", [(k, (NONE,)) for k in (_IN[0], _FULL[0])]) + KEPT,
+        pairs("accuracy", [(name, NONE) for name in _DECAYS], x=[0.0]), "table-2", kind="no worse", delta=KEPT,
+        reported_number=_margin("table-2", [(k, (NONE,)) for k in (_IN[0], _FULL[0])]),
     ),
     _claim(
         "catapult-costs", "Table 2", "In-NINR with the catapult σ_ε loses clean accuracy",
@@ -294,12 +345,13 @@ CLAIMS = [
         "distribution", "Figure 7",
         f"Uniform and double Gaussian ε change accuracy under corruption by under {ALIKE:g}",
         "varying the noise distribution has a minimal effect on NINR as a regularization scheme, aside from …",
-        alike, "fig-7",
+        alike, "fig-7", kind="equal", delta=ALIKE,
     ),
     _claim(
         "optimisers", "Figure 8", "Under RMSprop and Adam, too, NINR beats no regularisation under corruption",
         "we examine the effects of changing the optimization algorithm, beyond SGD, on the performance of NINR",
-        optimisers, "fig-8",
+        pairs("accuracy", [(name, NONE) for name in NINR], "optimizer", x=_CORRUPTED, optimizer=["rmsprop", "adam"]),
+        "fig-8",
     ),
     _claim(
         "cifar-10", "Figure 9", "On CIFAR-10, in-NINR with the decay σ_ε beats no NINR under corruption",
@@ -315,19 +367,19 @@ CLAIMS = [
     _claim(
         "four-phases", "Figure 3, App. A", "σ_ε² = 0, 0.1, 1, 1.8 d/η: decoupled, decay, catapult, divergent",
         "corresponding to the decoupled, decay, catapult, and divergent phases, respectively", four_phases, "fig-3",
-        "1 if so, else -1",
+        "percent of runs", "count",
     ),
     _claim(
         "critical-noise", "Section 2.2",
         f"Noise alone, univariate: the critical σ_ε² is 2d/η, within a factor {FACTOR:g}",
         "for the linear network discussed in App. B we find σ_{ε,cat} ~ 2d_{ℓ_NI}/η", critical(model=EQUAL, data=False),
-        "toy-model", "factors of two left",
+        "toy-model", "factors of two", "equal", 1.0,
     ),
     _claim(
         "critical-noise-with-data", "Section 2.2",
         f"With data to learn, univariate: the critical σ_ε² is 2d/η, within a factor {FACTOR:g}",
         "for the linear network discussed in App. B we find σ_{ε,cat} ~ 2d_{ℓ_NI}/η", critical(model=EQUAL, data=True),
-        "toy-model", "factors of two left",
+        "toy-model", "factors of two", "equal", 1.0,
     ),
     _claim(
         "critical-noise-wide", "Section 2.2",
@@ -338,6 +390,33 @@ CLAIMS = [
         "continuous-time-fails", "Appendix B", "Continuous time misses the catapult and divergent phases",
         "we expect the continuous time limit to fail as a complete description of the possible dynamics",
         continuous_time, "toy-model", "powers of ten",
+    ),
+    _control(
+        "as-many-updates", "Under corruption, NINR with the catapult σ_ε beats no NINR trained for all epochs",
+        pairs("accuracy", [(name, LONG) for name in _CATAPULTS], x=_CORRUPTED), "fig-2",
+    ),
+    _control(
+        "longer-is-no-gain", f"Training on for all epochs changes a plain network under corruption by under {ALIKE:g}",
+        pairs("accuracy", [(LONG, NONE)], x=_CORRUPTED), "fig-2", kind="equal", delta=ALIKE,
+    ),
+    _control(
+        "norm-hurts", "Under corruption, plain CNNs without batch normalisation beat plain CNNs with it",
+        with_and_without((LONG, 0.0, False), (LONG, 0.0, True)),
+    ),
+    _control(
+        "node-beats-no-norm", "Under corruption, the node (with batch normalisation) beats leaving the latter out",
+        with_and_without((IN, _STRONG, True), (LONG, 0.0, False)),
+    ),
+    _control(
+        "node-without-norm", "Without batch normalisation, too, the node is a gain under corruption",
+        with_and_without((IN, _STRONG, False), (LONG, 0.0, False)),
+    ),
+    _control(
+        "quiet-channels", "Muting the channels of least variance helps plain CNNs more than muting as many at random",
+        quiet_channels,
+    ),
+    _control(
+        "own-statistics", "Statistics of the corrupted images themselves help plain normalised CNNs", repaired,
     ),
     _own(
         "text-domain-shift", "Table 1",
