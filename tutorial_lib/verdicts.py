@@ -74,7 +74,7 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
         return result
     decisive = _decisive(found, verdict, kind, delta)
     if kind == "on average":
-        decisive = _mean(margins)
+        decisive = _mean(margins, exact)
         verdict = _settle([decisive], kind, delta)[0]
     tests = 1 if verdict == HOLDS or kind == "on average" else len(found)
     shown = 100 if kind == "count" else 1
@@ -97,7 +97,7 @@ def _without_diverged(result: dict, margins: pd.DataFrame, single: dict, kind: s
     if not named or result["verdict"] == NOT_DECIDED:
         return result
     rest = margins[~margins["setting"].isin(list(named))].copy()
-    rest.attrs = {}
+    rest.attrs = {"exact": margins.attrs.get("exact", False)}
     left = judge(rest, kind, delta)["verdict"]
     deciding = {name for name, (word, _) in single.items() if word != NOT_DECIDED or kind == "on average"}
     runs = ", ".join(f"{name}: {count}" for name, count in named.items())
@@ -138,13 +138,13 @@ def _estimate(setting: str, part: pd.DataFrame, exact: bool = False) -> dict:
     return {"setting": setting, "margin": values.mean(), "sem": sem, "freedom": n - 1, "runs": n}
 
 
-def _mean(margins: pd.DataFrame) -> dict:
+def _mean(margins: pd.DataFrame, exact: bool) -> dict:
     """The mean over settings, by the seeds that all have; of reported numbers as `claims.contrasts` knows it."""
     name = "mean of settings"
     if "mean" in margins.attrs:
         return {"setting": name, **margins.attrs["mean"], "runs": None}
     by_seed = margins.dropna(subset="margin").pivot_table(index="seed", columns="setting", values="margin")
-    return _estimate(name, pd.DataFrame({"margin": by_seed.dropna().mean(axis=1)}))
+    return _estimate(name, pd.DataFrame({"margin": by_seed.dropna().mean(axis=1)}), exact)
 
 
 def _settle(found: list[dict], kind: str, delta: float) -> tuple[str, dict[str, tuple[str, float]]]:
