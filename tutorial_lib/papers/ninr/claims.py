@@ -384,7 +384,8 @@ CLAIMS = [
     _claim(
         "critical-noise-wide", "Section 2.2",
         f"In a linear network of hidden width d: the critical σ_ε² is 2d/η, within a factor {FACTOR:g}",
-        "where d_{ℓ_NI} is the dimension of the NIN layer", critical(model=WIDE), "toy-model", "factors of two left",
+        "where d_{ℓ_NI} is the dimension of the NIN layer", critical(model=WIDE), "toy-model", "factors of two",
+        "equal", 1.0,
     ),
     _claim(
         "continuous-time-fails", "Appendix B", "Continuous time misses the catapult and divergent phases",
