@@ -19,6 +19,7 @@ from tutorial_lib.papers.explicit_reg.method import (
     classification_regulariser,
     curvature_term,
     explicit_regulariser,
+    input_gradient,
     loss_change,
     margin_bound,
     noised_layers,
@@ -367,6 +368,77 @@ def test_a_sample_as_large_as_the_batch_is_the_batch(sample):
     value = penalty(classification_regulariser, 0.3, sample)(model, x)
     close(value, brute_regulariser(model, x, 0.3, "cross-entropy", noised_layers(model), part="diagonal").mean())
     assert value.requires_grad and torch.equal(torch.get_rng_state(), state)
+
+
+# --- the control: gradients in the data
+
+
+def drawing(monkeypatch, place):
+    """Every draw is class `place`, or for squared errors one deviation of √½ in output `place` alone."""
+    monkeypatch.setattr(torch.Tensor, "multinomial", lambda p, n: torch.full((len(p), n), place))
+    monkeypatch.setattr(torch, "randn_like", lambda h: torch.eye(h.shape[1], dtype=h.dtype)[place].expand_as(h))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_mean_input_gradient_is_the_datas_term_of_eq_10(name, loss, monkeypatch):
+    """Exactly: all classes with their probabilities; N(h, ½) by its second moments, a unit vector an output."""
+    model, x = NETWORKS[name]
+    with torch.no_grad():
+        output = model(x)
+    p = output.softmax(1) if loss == "cross-entropy" else torch.ones_like(output)
+    mean = torch.zeros(len(x), dtype=x.dtype)
+    for place in range(output.shape[1]):
+        drawing(monkeypatch, place)
+        mean += p[:, place] * input_gradient(model, x, 0.3, loss).detach()
+    close(mean, brute_regulariser(model, x, 0.3, loss, ["data"]))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_targets_of_the_input_gradient_are_drawn_from_the_model(loss):
+    """The most probable class alone, the label, or another deviation would miss the mean."""
+    model, x = network(5, 4, 3), inputs(1, 5).expand(20_000, 5)
+    torch.manual_seed(0)
+    found = input_gradient(model, x, 0.3, loss)
+    error = (found.std() / len(found) ** 0.5).item()
+    truth = brute_regulariser(model, x[:1], 0.3, loss, ["data"]).item()
+    assert abs(found.mean().item() - truth) < 4 * error < 0.1 * truth
+    values = len(found.detach().round(decimals=9).unique())  # drawn anew for every sample
+    assert values == 3 if loss == "cross-entropy" else values > 10_000
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_input_gradients_are_autograds(loss, monkeypatch):
+    """½ λ ||∇_x L||² of one sample after the other, with its target held; and what is trained on is its gradient."""
+    model, x = network(5, 4, 3), inputs(4, 5)
+    drawing(monkeypatch, 1)
+    label = torch.ones(4, dtype=int) if loss == "cross-entropy" else None
+    target = label if label is not None else model(x).detach() + torch.tensor([0, 0.5**0.5, 0], dtype=x.dtype)
+
+    def brute(sample, y):
+        sample = sample[None].clone().requires_grad_()
+        value = LOSSES[loss](model(sample), y[None]).sum()
+        (gradient,) = torch.autograd.grad(value, sample, create_graph=True)
+        return 0.15 * gradient.square().sum()
+
+    expected = torch.stack([brute(sample, y) for sample, y in zip(x, target, strict=True)])
+    found = input_gradient(model, x, 0.3, loss, create_graph=True)
+    close(found, expected)
+    gradients = [
+        torch.autograd.grad(values.mean(), list(model.parameters())[:-1], allow_unused=True, retain_graph=True)
+        for values in (found, expected)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        close(one, other)
+    assert not x.requires_grad and all(p.grad is None for p in model.parameters())
+    assert not input_gradient(model, x, 0.3, loss).requires_grad
+    close(input_gradient(model, x, 0.6, loss), 2 * found)
+
+
+def test_an_unknown_loss_of_the_input_gradient_is_named():
+    model, x = NETWORKS["mlp, ELU"]
+    with pytest.raises(ValueError, match="loss = 'hinge': expected one of squared error, cross-entropy"):
+        input_gradient(model, x, 0.3, "hinge")
 
 
 # --- the term that Theorem 1 drops

@@ -117,6 +117,15 @@ PRINTED = {
             "flatten": FLATTEN, "linear3": linear(3, 6), "act3": "ReLU()", "linear4": linear(6, 3),
         },
     ),
+    "blocks without normalisation": (
+        lambda: blocknet(1, 8, 3, ((2, 4), (3,)), dense=6, dropout=(0.25,), norm=False),
+        {
+            "data": "Identity()", "conv1": conv(1, 2, 2), "act1": "ELU(alpha=1.0)", "conv2": conv(2, 4, 2),
+            "act2": "ELU(alpha=1.0)", "pool1": POOL, "drop1": "Dropout(p=0.25, inplace=False)",
+            "conv3": conv(4, 3, 2), "act3": "ELU(alpha=1.0)", "pool2": POOL,
+            "flatten": FLATTEN, "linear4": linear(3, 6), "act4": "ReLU()", "linear5": linear(6, 3),
+        },
+    ),
     "VGG": (lambda: blocknet(3, 32, 10, **VGG), vgg()),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from tutorial_lib import ActivationNoise, blocknet, evaluate, fit, fit_many, inject, injected, mlp, set_noise
 from tutorial_lib.papers.ninr.method import InputCorruption, add_nodes
-from tutorial_lib.train import _difference, penalty
+from tutorial_lib.train import _difference, l2, penalty
 
 
 def regression(n=60):
@@ -496,6 +496,32 @@ def test_stopping_at_an_accuracy_needs_labels(y):
     loss = lambda o, t: o.square().mean()  # noqa: E731
     with pytest.raises(ValueError, match=r"labels of shape .* expected \[N\] for \[N, C\]"):
         train(nn.Linear(3, 3), X, y, loss=loss, stop_at=90)
+
+
+# --- weight decay
+
+
+def test_l2_is_half_the_squared_weights_of_layers_that_have_them():
+    """Biases and batch normalisation are left alone; types that are named are all there is."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3), nn.Conv1d(3, 2, 1))
+    weights = [model[k].weight.square().sum() for k in (0, 3, 4)]
+    x = torch.randn(5, 1, 4, 4)
+    assert l2(0.3)(model, x).item() == pytest.approx(0.15 * sum(weights).item())
+    assert l2(0.3, (nn.Conv2d,))(model, x).item() == pytest.approx(0.15 * weights[0].item())
+    assert l2(0.3, (nn.Linear, nn.Conv1d))(model, x).item() == pytest.approx(0.15 * (weights[1] + weights[2]).item())
+    l2(0.3)(model, x).backward()
+    torch.testing.assert_close(model[3].weight.grad, 0.3 * model[3].weight)
+    assert model[3].bias.grad is None and model[1].weight.grad is None
+
+
+def test_l2_is_the_weight_decay_of_gradient_descent():
+    x, y = classes()
+    nets = [nn.Linear(3, 3, bias=False) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    train(nets[0], x, y, optimizer=torch.optim.SGD, penalty=l2(0.2))
+    train(nets[1], x, y, optimizer=functools.partial(torch.optim.SGD, weight_decay=0.2))
+    torch.testing.assert_close(nets[0].weight, nets[1].weight)
 
 
 # --- the batch mean of a regulariser
