@@ -122,7 +122,7 @@ def _alpha(kind: str) -> float:
     return 0.05 if kind in ("equal", "theorem") else 0.025
 
 
-def _estimate(setting: str, part: pd.DataFrame, exact: bool = False) -> dict:
+def _estimate(setting: str, part: pd.DataFrame, exact: bool) -> dict:
     """A setting's margin, its standard error and degrees of freedom: from its seeds, or as the rule gives them.
 
     Runs that do not differ at all tell nothing of their spread, unless they are `exact`: computed without chance.
