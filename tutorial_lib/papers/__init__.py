@@ -113,9 +113,7 @@ def read_value(name: str, dataset: str, budget: str = "desk", column: str = "val
     if lost:
         raise InputError(f"{name} ({dataset}, {budget}) has no rows with {', '.join(lost)} among those asked for")
     if (counts := rows.groupby("seed").size()).nunique() > 1:
-        raise InputError(
-            f"{name} ({dataset}, {budget}): {dict(counts)} rows by seed for {where}; expected as many of each"
-        )
+        raise InputError(f"{name} ({dataset}, {budget}): {counts.to_dict()} rows by seed for {where}, not as many each")
     value = float(rows[column].mean())
     if not math.isfinite(value) or rows[column].isna().any():
         raise InputError(f"{name} ({dataset}, {budget}): {column} is not a number in all rows of {where}")
