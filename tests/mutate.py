@@ -32,6 +32,7 @@ COVER = {  # the tests that are to notice a change of a module, quickest first; 
     "measure": ["test_measure.py"],
     "data": ["test_data.py"],
     "claims": ["test_claims.py"],
+    "verdicts": ["test_verdicts.py"],
     "draw": ["test_draw.py"],
     "fingerprint": ["test_fingerprint.py"],
     "store": ["test_sweep.py"],

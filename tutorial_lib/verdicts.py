@@ -46,7 +46,7 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
     - ``settings``: each with verdict, ``margin``, simultaneous ``interval`` (Bonferroni's) and Holm's ``p``, or ``why``
       it cannot be tested;
     - if not decided: ``detectable``, the smallest distance from the claim's border that these runs would have seen, and
-      ``seeds_needed`` to see all that was measured (None: over 1,000, or no matter of seeds), with a power of 80 %;
+      ``seeds_needed`` to see all that was measured (None: over 1,000, or not to be told), with a power of 80 %;
     - ``why``, where there is more to be said.
 
     Margins of "count" are shown in percent of runs. Runs that all give one and the same margin decide nothing, unless
@@ -74,7 +74,7 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
         return result
     decisive = _decisive(found, verdict, kind, delta)
     if kind == "on average":
-        decisive = _mean(margins)
+        decisive = _mean(margins, exact)
         verdict = _settle([decisive], kind, delta)[0]
     tests = 1 if verdict == HOLDS or kind == "on average" else len(found)
     shown = 100 if kind == "count" else 1
@@ -85,10 +85,8 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
     }  # fmt: skip
     if verdict == NOT_DECIDED:
         open_ = [e for e in found if single[e["setting"]][0] == NOT_DECIDED]
-        open_ = [decisive] if kind == "on average" or not open_ else open_
-        seeds = [_seeds(e, kind, delta) for e in open_]
         result["detectable"] = _detectable(decisive, kind)
-        result["seeds_needed"] = None if None in seeds else max(seeds)
+        result["seeds_needed"] = _seeds([decisive] if kind == "on average" else open_, kind, delta, tests)
     return _without_diverged(result, margins, single, kind, delta)
 
 
@@ -99,7 +97,7 @@ def _without_diverged(result: dict, margins: pd.DataFrame, single: dict, kind: s
     if not named or result["verdict"] == NOT_DECIDED:
         return result
     rest = margins[~margins["setting"].isin(list(named))].copy()
-    rest.attrs = {}
+    rest.attrs = {"exact": margins.attrs.get("exact", False)}
     left = judge(rest, kind, delta)["verdict"]
     deciding = {name for name, (word, _) in single.items() if word != NOT_DECIDED or kind == "on average"}
     runs = ", ".join(f"{name}: {count}" for name, count in named.items())
@@ -140,27 +138,25 @@ def _estimate(setting: str, part: pd.DataFrame, exact: bool = False) -> dict:
     return {"setting": setting, "margin": values.mean(), "sem": sem, "freedom": n - 1, "runs": n}
 
 
-def _mean(margins: pd.DataFrame) -> dict:
+def _mean(margins: pd.DataFrame, exact: bool) -> dict:
     """The mean over settings, by the seeds that all have; of reported numbers as `claims.contrasts` knows it."""
     name = "mean of settings"
     if "mean" in margins.attrs:
         return {"setting": name, **margins.attrs["mean"], "runs": None}
     by_seed = margins.dropna(subset="margin").pivot_table(index="seed", columns="setting", values="margin")
-    return _estimate(name, pd.DataFrame({"margin": by_seed.dropna().mean(axis=1)}))
+    return _estimate(name, pd.DataFrame({"margin": by_seed.dropna().mean(axis=1)}), exact)
 
 
 def _settle(found: list[dict], kind: str, delta: float) -> tuple[str, dict[str, tuple[str, float]]]:
     """The verdict on settings, and each one's own with its p-value."""
-    from statsmodels.stats.multitest import multipletests
-
     if not found:
         return NOT_MEASURED, {}
     alpha, names = _alpha(kind), [e["setting"] for e in found]
     speaks, against = np.array([_p_values(e, kind, delta) for e in found]).T
     if (speaks <= alpha).all():
         return HOLDS, {name: (HOLDS, p) for name, p in zip(names, speaks, strict=True)}
-    yes, for_ = multipletests(speaks, alpha, "holm")[:2]
-    no, anti = multipletests(against, alpha, "holm")[:2]
+    for_, anti = _holm(speaks), _holm(against)
+    yes, no = for_ <= alpha, anti <= alpha
     single = {
         name: (HOLDS, float(for_[k])) if yes[k] else (CONTRADICTED, float(anti[k])) if no[k]
         else (NOT_DECIDED, float(min(for_[k], anti[k])))
@@ -169,6 +165,13 @@ def _settle(found: list[dict], kind: str, delta: float) -> tuple[str, dict[str, 
     if no.any():
         return MIXED if yes.any() and kind != "theorem" else CONTRADICTED, single
     return NOT_DECIDED, single
+
+
+def _holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p-values. (statsmodels' `multipletests` collects garbage, which takes long beside torch.)"""
+    order = p.argsort()
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return adjusted[order.argsort()]
 
 
 def _p_values(e: dict, kind: str, delta: float) -> tuple[float, float]:
@@ -230,7 +233,7 @@ def _detectable(e: dict, kind: str) -> float | None:
     alpha = _alpha(kind)
     if kind == "count":
         shares = np.arange(51, 101) / 100
-        seen = [share for share in shares if _count_power(e["runs"], share) >= POWER]
+        seen = [share for share in shares if _count_power(e["runs"], share, alpha) >= POWER]
         return 100 * seen[0] - 50 if seen else None
     if not math.isfinite(e["sem"]):
         return None
@@ -240,28 +243,38 @@ def _detectable(e: dict, kind: str) -> float | None:
     return float(TTestPower().solve_power(nobs=n, alpha=alpha, power=POWER, alternative="larger")) * e["sem"] * n**0.5
 
 
-def _seeds(e: dict, kind: str, delta: float) -> int | None:
-    """How many runs would show that the margin lies where it was measured, on its side of the border."""
+def _seeds(open_: list[dict], kind: str, delta: float, tests: int) -> int | None:
+    """How many runs would show that each of these margins lies where it was measured, on its side of the border."""
+    if any(e["runs"] is None or (kind != "count" and not 0 < e["sem"] < math.inf) for e in open_):
+        return None
+    runs = np.arange(max(e["runs"] for e in open_) + 1, MOST + 1)
+    power = np.prod([_power(e, runs, kind, delta, tests) for e in open_], axis=0)
+    return next((int(n) for n, p in zip(runs, power, strict=True) if p >= POWER), None)
+
+
+def _power(e: dict, runs: np.ndarray, kind: str, delta: float, tests: int) -> np.ndarray:
+    """The power of so many runs to see that a setting holds, or contradicts: then at the level that Holm leaves it."""
     from statsmodels.stats.power import TTestPower
 
-    runs, margin = e["runs"], e["margin"]
-    if runs is None or (kind != "count" and (runs < 2 or not 0 < e["sem"] < math.inf)):
-        return None
+    margin, alpha = e["margin"], _alpha(kind)
     if kind == "count":
-        share = max(margin, 1 - margin)
-        return next((n for n in range(runs + 1, MOST + 1) if _count_power(n, share) >= POWER), None)
-    border = {"equal": delta, "theorem": delta, "no worse": -delta}.get(kind, 0.0)
-    distance = abs((abs(margin) if kind in ("equal", "theorem") else margin) - border)
-    size = distance / (e["sem"] * runs**0.5)
-    if TTestPower().power(size, MOST, _alpha(kind), alternative="larger") < POWER:
-        return None
-    needed = TTestPower().solve_power(size, alpha=_alpha(kind), power=POWER, alternative="larger")
-    return max(math.ceil(needed), runs + 1)
+        return _count_power(runs, max(margin, 1 - margin), alpha if margin > 0.5 else alpha / tests)
+    spread = e["sem"] * e["runs"] ** 0.5
+
+    def seen(distance: float, level: float) -> np.ndarray:
+        return TTestPower().power(distance / spread, runs, level, alternative="larger")
+
+    if kind not in ("equal", "theorem"):
+        distance = margin + delta if kind == "no worse" else margin
+        return seen(abs(distance), alpha if distance > 0 else alpha / tests)
+    if abs(margin) > delta:
+        return seen(abs(margin) - delta, alpha / tests)
+    return np.maximum(seen(delta - margin, alpha) + seen(delta + margin, alpha) - 1, 0)  # both tests, at least
 
 
-def _count_power(n: int, share: float) -> float:
-    """The power to see that an outcome which a `share` of runs has is the usual one, by `n` runs."""
+def _count_power(runs, share: float, alpha: float):
+    """The power to see, by so many runs, that an outcome which a `share` of them has is the usual one."""
     from scipy.stats import binom
 
-    least = binom.isf(_alpha("count"), n, 0.5) + 1
-    return float(binom.sf(least - 1, n, share))
+    least = binom.isf(alpha, runs, 0.5) + 1
+    return binom.sf(least - 1, runs, share)

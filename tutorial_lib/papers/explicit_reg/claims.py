@@ -58,7 +58,7 @@ def follows(*keys: str, measure: str, **values):
             away = {kind: _distance(part, kind) for kind in (BASELINE, REGULARISER, AGAIN, *CONTROLS)}
             room = away[BASELINE] - away[AGAIN]
             if judge(margins({name: room}))["verdict"] != HOLDS:
-                lost[name] = "noise moves this curve no further than other draws of it do"
+                lost[name] = "noise is not seen to move this curve further than other draws of it do"
                 continue
             gap = away[REGULARISER] - away[AGAIN]
             found[f"{name}: half the baseline's distance"] = 100 * (room / 2 - gap) / room.mean()
