@@ -534,3 +534,30 @@ def test_an_interrupt_exits_130_and_the_same_command_goes_on(tmp_path, workers):
     assert finished_cells(store) == max(kept, 6)  # only what was missing of the first three seeds
     table = pd.read_csv(store.with_suffix(".csv"))
     assert set(table["seed"]) == {0, 1, 2}
+
+
+def test_a_number_for_a_sentence_is_the_tables_mean_or_an_error(tmp_path, monkeypatch):
+    """`read_value`: a sentence must not say what its table has lost."""
+    from tutorial_lib import papers
+    from tutorial_lib.errors import InputError
+
+    table = pd.DataFrame(
+        [
+            {"kind": k, "x": x, "seed": s, "value": v + s}
+            for k, v in (("a", 1.0), ("b", 5.0))
+            for x in (0, 1)
+            for s in (0, 1)
+        ]
+    )
+    monkeypatch.setattr(papers, "read_table", lambda name, dataset, budget: table)
+    assert papers.read_value("n", "d", kind="a") == 1.5 and papers.read_value("n", "d", kind=["a", "b"], x=1) == 3.5
+    assert papers.read_value("n", "d", column="x", kind="a") == 0.5
+    for wrong in ({"kind": "c"}, {"kind": ["a", "c"]}, {"other": 1}, {"kind": "a", "x": [0, 2]}):
+        with pytest.raises(InputError, match="no rows with"):
+            papers.read_value("n", "d", **wrong)
+    with pytest.raises(InputError, match="not as many each"):
+        table.drop(index=0, inplace=True)
+        papers.read_value("n", "d", kind="a")
+    table.loc[1, "value"] = float("nan")
+    with pytest.raises(InputError, match="not a number"):
+        papers.read_value("n", "d", kind="a", x=0)

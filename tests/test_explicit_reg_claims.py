@@ -179,7 +179,8 @@ def test_claims_count_every_setting_that_they_name():
     table = training(agree)
     expected = {
         "same-loss-curve": 12, "same-trajectory": 3, "same-trajectory-small-noise": 6, "same-predictions": 4,
-        "nearer-outputs": 8, "nearer-jacobians": 24, "smoother-trajectory": 2, "slower-decay": 8, "larger-margins": 4,
+        "nearer-outputs": 8, "nearer-jacobians": 24, "smoother-trajectory": 2, "smoother-trajectory-small-noise": 4,
+        "slower-decay": 8, "larger-margins": 4,
         "smaller-input-jacobian": 4, "accuracy-traded": 4, "smaller-jacobians": 6, "captures-early-layers": 6,
         "better-calibration": 4, "greater-entropy": 4, "off-diagonals-negligible": 12,
         "off-diagonals-stay-negligible": 12,

@@ -185,6 +185,87 @@ def test_training_with_nodes_is_training_of_the_wider_network(where, optimizer):
     assert len(every.unique()) == len(every) == 60  # drawn anew for each sample and epoch
 
 
+def feed(monkeypatch, draw):
+    """Let nodes take `draw` (ε / σ, one a sample) in place of Gaussian numbers."""
+    monkeypatch.setitem(DRAWS, "gaussian", lambda like: torch.as_tensor(draw, dtype=like.dtype))
+
+
+def normal_quantiles(count):
+    return torch.from_numpy(stats.norm.ppf((np.arange(count) + 0.5) / count))
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_a_dense_node_is_a_random_bias(activation, monkeypatch):
+    """Independent ε a sample cost, on average, what the clean network does with one shift of the bias for all."""
+    points, weights = (torch.from_numpy(v) for v in np.polynomial.hermite_e.hermegauss(4))
+    weights = weights / weights.sum()
+    x, y, sigma = inputs(3, 4), LABELS[:3], 1.7
+    model = noised(network(4, 6, 3, activation=activation), x, sigma).train()
+    layer = model.linear1
+    noisy = 0.0
+    for which in itertools.product(range(4), repeat=3):
+        feed(monkeypatch, points[list(which)])
+        noisy += weights[list(which)].prod() * cross_entropy(model(x), y).detach()
+    model.eval()
+    clean, start = cross_entropy(model(x), y).detach(), layer.bias.detach().clone()
+    smooth = 0.0
+    for epsilon, weight in zip(sigma * points, weights, strict=True):
+        layer.bias.data = start + epsilon * layer.injected_noise.weight.detach()
+        smooth += weight * cross_entropy(model(x), y).detach()
+    close(noisy, smooth)
+    assert abs(noisy - clean) > 0.01
+
+
+def test_batch_normalisation_takes_a_shared_shift_away_and_not_a_nodes(monkeypatch):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 3)).double().train()
+    x, y = inputs(5, 4), LABELS
+    clean = cross_entropy(model(x), y)
+    noised(model, x, sigma=2.0)
+    feed(monkeypatch, np.ones(5))
+    close(cross_entropy(model(x), y), clean)
+    feed(monkeypatch, [1, -1, 1, 1, -1])
+    assert abs(cross_entropy(model(x), y) - clean) > 0.01
+
+
+def test_without_a_free_bias_a_node_can_lower_the_minimum(monkeypatch):
+    """Inputs 0, target 1, v relu(w x): ½ without a node, ½ (1 - 1/π) with one."""
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.ReLU(), nn.Linear(1, 1, bias=False)).double()
+    epsilon = normal_quantiles(20_000)
+    x = torch.zeros(len(epsilon), 1, dtype=torch.float64)
+    noised(model, x, sigma=5.0)
+    model[0].injected_noise.weight.data.fill_(1 / 5)
+    model[2].weight.data.fill_(math.sqrt(2 / math.pi))
+    feed(monkeypatch, epsilon)
+    assert mse(model.train()(x), x + 1).item() / 2 == pytest.approx((1 - 1 / math.pi) / 2, abs=1e-3)
+    assert mse(model.eval()(x), x + 1).item() / 2 == 0.5
+
+
+def test_a_pixelwise_node_can_lower_the_minimum(monkeypatch):
+    """A black pixel and one of 0, 1, 2; targets c, c, 1 + c: c² without a node, c² (1 - 1/(3π - 2)) with it."""
+    c, scale = 0.3, 1e6
+    x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]], dtype=torch.float64)[:, None]
+    target = torch.tensor([c, c, 1 + c], dtype=torch.float64)
+    model = nn.Sequential(nn.Conv1d(1, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2, 1, bias=False)).double()
+    least = []  # whatever the filter and bias, up to a positive factor; the readout by least squares
+    for k, b in itertools.product((-1.0, 0.0, 1.0), np.linspace(-3, 3, 601)):
+        model[0].weight.data.fill_(k), model[0].bias.data.fill_(b)
+        features = model[:3](x).detach()
+        readout = torch.linalg.lstsq(features, target[:, None], driver="gelsd").solution
+        least.append((features @ readout - target[:, None]).square().sum().item())
+    assert min(least) == pytest.approx(c**2)
+    epsilon = normal_quantiles(20_000)
+    mean = c / (3 * math.pi - 2)  # of the offset that the noise makes
+    noised(model, x, sigma=1.0)
+    model[0].injected_noise.weight.data = torch.tensor([[scale, 0.0]], dtype=torch.float64)
+    model[0].weight.data.fill_(1), model[0].bias.data.fill_(c - mean - 1)
+    model[3].weight.data = torch.tensor([[math.sqrt(2 * math.pi) * mean / scale, 1.0]], dtype=torch.float64)
+    feed(monkeypatch, epsilon.repeat(3))
+    output = model.train()(x.repeat_interleave(len(epsilon), 0)).reshape(3, -1)
+    found = (output - target[:, None]).square().mean(1).sum().item()
+    assert found == pytest.approx(c**2 * (1 - 1 / (3 * math.pi - 2)), rel=1e-3)
+
+
 @pytest.mark.parametrize("make", [blocks, lambda: convnet(1, 10, 3, nn.ELU).double()])
 def test_the_convolutional_node_adds_a_mask_to_the_input(make):
     """Behind the convolution, W_NI per channel only, or ε drawn for every pixel: another regulariser than cNINR."""

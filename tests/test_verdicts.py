@@ -703,7 +703,7 @@ def test_what_is_not_decided_says_what_would_decide():
         f"not decided: 1 of 2 hold, none contradicted; 0.5 [-1.1, 2.1] (a); a distance of {found['detectable']:.1f} "
         f"from the border would have been seen; {found['seeds_needed']} seeds would decide"
     )
-    assert told({"a": runs(0.0)}).endswith("; seeds that would decide: over 1,000, or not known")
+    assert told({"a": runs(0.0)}).endswith("; a margin lies so near the border that it would take over 1,000 seeds")
     line = told({"a": runs(0.5)}, not_testable={"b": "too dark"})
     assert line.startswith("not decided: 0 of 1 hold, none contradicted; 0.5 [") and line.endswith("; b: too dark")
 
@@ -711,8 +711,15 @@ def test_what_is_not_decided_says_what_would_decide():
 def test_nothing_is_said_of_seeds_where_nothing_is_known():
     """From one run, equal runs, or another's printed means: no seeds are too few or too many."""
     reported = judge(contrasts({"a": (2.0, 3.0), "b": (1.0, 4.0)}, {"s": {"a": 1, "b": -1}}))
-    for line in (told({"a": [1.0]}), told({"a": [2.0] * 4}), said(_plain({"unit": "points", **reported}))):
-        assert line.startswith("not decided: ") and line.endswith("over 1,000, or not known")
+    spread, printed = "tell nothing of the spread", "no seed adds to them"
+    for line, why in (
+        (told({"a": [1.0]}), spread),
+        (told({"a": [2.0] * 4}), spread),
+        (said(_plain({"unit": "points", **reported})), printed),
+    ):
+        assert line.startswith("not decided: ") and line.endswith(why)
+    drawn = pd.DataFrame({"setting": ["a"], "margin": [0.1], "sem": [1.0], "freedom": [math.inf]})
+    assert judge(drawn)["no_seeds"] == "more draws would decide"
     assert "would have been seen" in said(_plain({"unit": "points", **reported}))
     assert told({"a": [1.0]}).startswith("not decided: 1.0 [–, –]")
 

@@ -179,7 +179,7 @@ def said(entry: dict) -> str:
         if entry["detectable"] is not None:
             parts.append(f"a distance of {_number(entry['detectable'], unit)} from the border would have been seen")
         needed = entry["seeds_needed"]
-        parts.append(f"{needed} seeds would decide" if needed else "seeds that would decide: over 1,000, or not known")
+        parts.append(f"{needed} seeds would decide" if needed else entry["no_seeds"])
     return f"{verdict}: " + "; ".join([*parts, *filter(None, [entry["why"]])])
 
 

@@ -46,7 +46,7 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
     - ``settings``: each with verdict, ``margin``, simultaneous ``interval`` (Bonferroni's) and Holm's ``p``, or ``why``
       it cannot be tested;
     - if not decided: ``detectable``, the smallest distance from the claim's border that these runs would have seen, and
-      ``seeds_needed`` to see all that was measured (None: over 1,000, or not to be told), with a power of 80 %;
+      ``seeds_needed`` to see all that was measured, with a power of 80 % (None: ``no_seeds`` says why);
     - ``why``, where there is more to be said.
 
     Margins of "count" are shown in percent of runs. Runs that all give one and the same margin decide nothing, unless
@@ -62,8 +62,8 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
     found = [_estimate(name, part, exact) for name, part in groups]
     result = {
         "verdict": NOT_TESTABLE if lost else NOT_MEASURED, "counts": {}, "decides": None, "measured": None,
-        "interval": None, "mean": None, "detectable": None, "seeds_needed": None, "why": _joined(lost, not found),
-        "settings": [],
+        "interval": None, "mean": None, "detectable": None, "seeds_needed": None, "no_seeds": None,
+        "why": _joined(lost, not found), "settings": [],
     }  # fmt: skip
     verdict, single = _settle(found, kind, delta)
     result["settings"] = [_setting(e, *single[e["setting"]], kind, len(found)) for e in found]
@@ -86,7 +86,7 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
     if verdict == NOT_DECIDED:
         open_ = [e for e in found if single[e["setting"]][0] == NOT_DECIDED]
         result["detectable"] = _detectable(decisive, kind)
-        result["seeds_needed"] = _seeds([decisive] if kind == "on average" else open_, kind, delta, tests)
+        result |= _seeds([decisive] if kind == "on average" else open_, kind, delta, tests)
     return _without_diverged(result, margins, single, kind, delta)
 
 
@@ -243,13 +243,18 @@ def _detectable(e: dict, kind: str) -> float | None:
     return float(TTestPower().solve_power(nobs=n, alpha=alpha, power=POWER, alternative="larger")) * e["sem"] * n**0.5
 
 
-def _seeds(open_: list[dict], kind: str, delta: float, tests: int) -> int | None:
-    """How many runs would show that each of these margins lies where it was measured, on its side of the border."""
-    if any(e["runs"] is None or (kind != "count" and not 0 < e["sem"] < math.inf) for e in open_):
-        return None
+def _seeds(open_: list[dict], kind: str, delta: float, tests: int) -> dict:
+    """``seeds_needed`` to see that each of these margins lies where it was measured, or why there are ``no_seeds``."""
+    if any(e["runs"] is None for e in open_):
+        drawn = all(math.isinf(e["freedom"]) for e in open_)
+        return {"no_seeds": "more draws would decide" if drawn else "the numbers are the paper's: no seed adds to them"}
+    if kind != "count" and not all(0 < e["sem"] < math.inf for e in open_):
+        return {"no_seeds": "one run, or runs that do not differ, tell nothing of the spread"}
     runs = np.arange(max(e["runs"] for e in open_) + 1, MOST + 1)
     power = np.prod([_power(e, runs, kind, delta, tests) for e in open_], axis=0)
-    return next((int(n) for n, p in zip(runs, power, strict=True) if p >= POWER), None)
+    enough = next((int(n) for n, p in zip(runs, power, strict=True) if p >= POWER), None)
+    near = f"a margin lies so near the border that it would take over {MOST:,} seeds"
+    return {"seeds_needed": enough} if enough else {"no_seeds": near}
 
 
 def _power(e: dict, runs: np.ndarray, kind: str, delta: float, tests: int) -> np.ndarray:

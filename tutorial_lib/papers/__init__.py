@@ -6,6 +6,7 @@ A wing's `__init__.py` holds ``NUMBER`` (of its chapter), ``SLUG`` (as in the na
 """
 
 import importlib
+import math
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,7 @@ import pandas as pd
 from .. import claims as verdicts
 from .. import sweep
 from ..claims import Claim
+from ..draw import pick
 from ..errors import InputError
 from ..sweep import Experiment
 
@@ -88,6 +90,34 @@ def read_table(name: str, dataset: str, budget: str) -> pd.DataFrame:
     'distribution'
     """
     return sweep.read_table(find(name), dataset, budget)
+
+
+def read_value(name: str, dataset: str, budget: str = "desk", column: str = "value", **where) -> float:
+    """A number for a sentence: the mean of a `column` of a shipped table, over the rows that `where` names.
+
+    `where` maps columns to a value, or to a list of values that are all averaged over. `InputError` where the sentence
+    would say what the table does not: if a value of `where` is not in the rows, if one seed has more of them than
+    another, or if the mean is not a number.
+
+    >>> read_value("activation-noise/fig-5", "none", "desk", "seed", seed=0)
+    0.0
+    """
+    table = read_table(name, dataset, budget)
+    rows = pick(table, **where)
+    lost = [
+        f"{key} = {value!r}"
+        for key, values in where.items()
+        for value in (values if isinstance(values, list) else [values])
+        if rows.empty or value not in set(rows[key])
+    ]
+    if lost:
+        raise InputError(f"{name} ({dataset}, {budget}) has no rows with {', '.join(lost)} among those asked for")
+    if (counts := rows.groupby("seed").size()).nunique() > 1:
+        raise InputError(f"{name} ({dataset}, {budget}): {counts.to_dict()} rows by seed for {where}, not as many each")
+    value = float(rows[column].mean())
+    if not math.isfinite(value) or rows[column].isna().any():
+        raise InputError(f"{name} ({dataset}, {budget}): {column} is not a number in all rows of {where}")
+    return value
 
 
 def find(name: str) -> Experiment:

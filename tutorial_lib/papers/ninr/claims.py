@@ -422,12 +422,13 @@ CLAIMS = [
     ),
     _own(
         "text-domain-shift", "Table 1",
-        "From MNIST to USPS, NINR beats no regularisation (read as: each of its settings)",
+        "From MNIST to USPS, NINR beats no regularisation (each of its settings; ± as deviations of runs)",
         "generalization improvement for both FC and convolutional networks when using different regularization schemes",
         own_table("table-1", [(n, k, (NONE,)) for n in ("fc", "cnn") for k in _NAMED]),
     ),
     _own(
-        "text-clean-data", "Table 2", "On clean data, NINR beats CDT (0.2), but perhaps in-NINR with the catapult σ_ε",
+        "text-clean-data", "Table 2",
+        "On clean data, NINR beats CDT (0.2), but perhaps in-NINR with the catapult σ_ε (± as deviations of runs)",
         "have comparable generalization performance with to the rest of the regularization schemes, aside from CDT",
         own_table("table-2", [(n, k, (CDT, "0.2")) for n in ("fc", "cnn") for k in _NAMED if k != _IN[1]]),
     ),
