@@ -416,7 +416,8 @@ def test_so_many_seeds_have_a_power_of_80_percent(kind, delta, mean, against):
 def test_the_smaller_the_effect_the_more_seeds_and_over_1000_none_is_named(monkeypatch):
     needed = [judge(table({"a": runs(mean, n=5)}))["seeds_needed"] for mean in (0.9, 0.5, 0.2, 0.1, 0.09, 0.08, 0.0)]
     assert needed[:5] == sorted(needed[:5]) and 900 < needed[4] <= 1000 and needed[5:] == [None, None]
-    n = needed[0]
+    n, (power, most) = needed[0], (verdicts.POWER, verdicts.MOST)
+    assert (power, most) == (0.8, 1000)  # as chapters say
     for most, named in ((n, n), (n - 1, None)):
         monkeypatch.setattr(verdicts, "MOST", most)
         assert judge(table({"a": runs(0.9, n=5)}))["seeds_needed"] == named
@@ -474,7 +475,9 @@ def test_counts_in_several_settings():
     n = found["seeds_needed"]
     assert verdict({"a": np.ones(n), "b": np.zeros(n)}, "count") == "mixed"
     assert verdict({"a": np.ones(n - 1), "b": np.zeros(n - 1)}, "count") == "not decided"
-    assert judge(table({"a": SOME}), "count")["seeds_needed"] is None  # one half is no matter of seeds
+    assert found["no_seeds"] is None
+    half = judge(table({"a": SOME}), "count")  # one half is no matter of seeds
+    assert half["seeds_needed"] is None and "so near the border" in half["no_seeds"]
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 20])
