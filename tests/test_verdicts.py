@@ -737,3 +737,8 @@ def test_all_that_is_found_can_be_said_as_json(kind):
         assert json.loads(json.dumps(found, allow_nan=False)) == found
         assert found["verdict"] in VERDICTS and isinstance(said({"unit": "points", **found}), str)
     assert _plain(judge(table({"a": [1.0]})))["interval"] == [None, None]
+
+
+def test_a_misspelled_cell_is_named():
+    with pytest.raises(InputError, match="no cell c: expected some of a, b"):
+        contrasts({"a": (1.0, 0.1), "b": (2.0, 0.1)}, {"s": {"a": 1, "c": -1}})

@@ -93,6 +93,8 @@ def contrasts(cells: dict, settings: dict[str, dict], runs: int = 10) -> pd.Data
     >>> found.round(2).to_dict("records")
     [{'setting': 'a over b', 'margin': 1.0, 'sem': 0.5, 'freedom': 16.69}]
     """
+    if unknown := {name for chosen in settings.values() for name in chosen} - set(cells):
+        raise InputError(f"no cell {', '.join(map(str, unknown))}: expected some of {', '.join(map(str, cells))}")
     means, errors = np.array(list(cells.values()), float).T
     weights = np.array([[chosen.get(name, 0.0) for name in cells] for chosen in settings.values()], float)
 

@@ -43,8 +43,8 @@ def judge(margins: pd.DataFrame, kind: str = "every", delta: float = 0.0) -> dic
     - ``decides``: the setting on which the verdict rests (the weakest one, or the clearest counterexample, or the mean
       of settings); its margin ``measured`` and the ``interval`` that decided (simultaneous, unless the claim holds);
       ``mean``, the mean of all margins;
-    - ``settings``: each with verdict, ``margin``, simultaneous ``interval`` (Bonferroni's) and Holm's ``p``, or ``why``
-      it cannot be tested;
+    - ``settings``: each with verdict, ``margin``, simultaneous ``interval`` (Bonferroni's) and ``p`` (Holm's; plain if
+      the claim holds), or ``why`` it cannot be tested;
     - if not decided: ``detectable``, the smallest distance from the claim's border that these runs would have seen, and
       ``seeds_needed`` to see all that was measured, with a power of 80 % (None: ``no_seeds`` says why);
     - ``why``, where there is more to be said.

@@ -163,7 +163,7 @@ CLAIMS = [
         difference([(pair, NOISE_FREE) for pair in BALANCED]),
     ),
     _measured(
-        "balanced-is-best", "Theorem 1, Table 1", "For each α at training, the same α at inference is best",
+        "balanced-is-best", "Theorem 1, Table 1", "For each α > 0 at training, the same α at inference is best",
         "the performance is optimized when those two follow the same distributions", difference(_ROWS_OF_TABLE_1),
     ),
     _measured(

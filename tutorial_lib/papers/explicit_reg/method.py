@@ -98,6 +98,7 @@ def input_gradient(
 
     ŷ is drawn anew from what the model predicts, with a density in proportion to exp(-L): a class of softmax(h), or
     N(h, ½) for eq. (11). Then the mean over ŷ is the data's term of eq. (10) at σ² = λ, for a single backward pass.
+    (Its gradient in the weights is another: it holds ŷ fixed.)
     """
     _check_loss(loss)
     x = x.detach().requires_grad_()

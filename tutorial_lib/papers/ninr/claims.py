@@ -2,7 +2,7 @@
 
 "Under corruption" is the mean accuracy over σ_noise = 0.1 … 0.9. "Decay" and "catapult" are the paper's names for its
 σ_ε; where a claim is about a phase, it is judged once by those names and once by the phases that our rules find. A run
-has diverged if our rules call it divergent: its loss ends above its start, and it has learned nothing.
+has diverged if `method.phase` calls it divergent: it is not finite at its end, or has learned nothing.
 """
 
 import numpy as np
