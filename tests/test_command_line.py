@@ -106,7 +106,7 @@ def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
 
 
 def test_shipped_tables_of_noise_injection_nodes_meet_their_promise():
-    """Every item on its data, three seeds; without regularisation the networks have learned their task."""
+    """Every item on its data; without regularisation the networks have learned their task."""
     from tutorial_lib.draw import pick
     from tutorial_lib.papers import read_table
     from tutorial_lib.papers.ninr.figures import EXPERIMENTS, NETWORKS, label
@@ -118,7 +118,9 @@ def test_shipped_tables_of_noise_injection_nodes_meet_their_promise():
         dataset = own.get(experiment.sweep.name, experiment.config("desk")["dataset"])
         table = read_table(experiment.name, dataset, "desk")
         known = provenance(RESULTS / experiment.sweep.name / f"{dataset}-desk.csv")
-        assert table["seed"].nunique() >= 3 and known["rows"] >= len(table) and known["commits"]
+        fewer = 3 if experiment.name in ("ninr/fig-3", "ninr/fig-9", "ninr/table-1") else 5
+        least = 10 if experiment.name in ("ninr/batch-norm", "ninr/toy-model") else fewer
+        assert table["seed"].nunique() >= least and known["rows"] >= len(table) and known["commits"]
         assert not any("dirty" in commit for commit in known["commits"])
         assert table["value"].notna().all()
     accuracy = pick(read_table("ninr/fig-2", "mnist", "desk"), measure="accuracy", x=0.0, kind=NONE)
