@@ -182,7 +182,7 @@ def draw_batch_norm(table: pd.DataFrame, dataset: str):
     sizes = list(table["size"].unique())
     figure, axes = panels(2 * len(sizes), columns=2, height=3.4)
     for axis, (size, norm) in zip(axes, [(s, n) for s in sizes for n in (True, False)], strict=True):
-        title = f"{size}, with{'' if norm else 'out'} batch normalisation"
+        title = f"{size}, {'with' if norm else 'no'} batch norm"
         curves(axis, pick(table, size=size, norm=norm), STYLES, "label", xlabel=_NOISE_AXIS, title=title, **_ACCURACY)
     _legend(figure, axes[0])
     figure.suptitle(f"CNN: {dataset}, {seeds_of(table)}")
