@@ -11,6 +11,7 @@ from torch import nn
 
 from tutorial_lib import load_data, mlp
 from tutorial_lib.papers.explicit_reg import method, sweeps
+from tutorial_lib.papers.explicit_reg.figures import from_noise
 from tutorial_lib.papers.explicit_reg.sweeps import (
     AGAIN,
     BASELINE,
@@ -266,3 +267,40 @@ def test_smoke_covers_the_controls():
     cells = TRAINING.cells(TRAINING.config("smoke"), 1)
     assert set(CONTROLS) | {AGAIN} <= {c["kind"] for c in cells}
     assert np.isfinite([s for v in TRAINING.config("smoke")["strengths"].values() for s in v.values()]).all()
+
+
+# --- how far from the noise
+
+
+def test_distance_from_the_noise_is_in_percent_of_the_baselines():
+    """Curves point by point, Jacobian norms layer by layer in parts of the noise's, likeness as measured."""
+    rows = []
+
+    def row(kind, measure, value, seed=0, network="mlp", **more):
+        variance = 0.0 if kind == BASELINE else more.pop("variance", 0.1)
+        point = {"network": network, "activation": "elu", "kind": kind, "operation": "+", "variance": variance}
+        rows.append({**point, "measure": measure, "seed": seed, "value": value, **more})
+
+    for seed, far in ((0, 4.0), (1, 6.0)):  # the baseline's distances, 5 on average
+        for x in (1, 2):
+            row(NOISE, "test loss", 2.0 + x, seed, x=x)
+            row(BASELINE, "test loss", 2.0 + x + far * (-1) ** x, seed, x=x)  # crosses: differences must not cancel
+            row(REGULARISER, "test loss", 2.0 + x + x, seed, x=x)
+        for kind, value in ((BASELINE, 70.0), (REGULARISER, 85.0), (AGAIN, 95.0)):
+            row(kind, "agreement", value, seed)
+        for kind, value in ((BASELINE, 2.0), (REGULARISER, 1.0)):
+            row(kind, "output distance", value, seed)
+        for layer, unit in ((0, 1.0), (1, 10.0)):
+            for kind, value in ((NOISE, 1.0), (BASELINE, 3.0), (REGULARISER, 1.0 if layer else 2.0)):
+                row(kind, "jacobian norm", value * unit, seed, layer=layer)
+            for kind, value in ((NOISE, 5.0), (BASELINE, 9.0), (REGULARISER, 7.0 if layer else 3.0)):
+                row(kind, "hessian trace", value, seed, SMALL, layer=layer, x=1)  # the parts cancel: Tr H is the same
+            row(NOISE, "hessian trace", 1.0, seed, SMALL, layer=layer, x=1, variance=0.01)  # another noise: left out
+    found = from_noise(pd.DataFrame(rows)).groupby(["measure", "kind"])["value"].agg(list)
+    assert found["test loss", BASELINE] == [80.0, 120.0] and found["test loss", REGULARISER] == [30.0, 30.0]
+    assert found["agreement", REGULARISER] == [50.0, 50.0]
+    assert found["agreement", AGAIN] == [pytest.approx(100 * 5 / 30)] * 2
+    assert found["output distance", REGULARISER] == [50.0, 50.0]
+    assert found["jacobian norm", BASELINE] == [100.0, 100.0] and found["jacobian norm", REGULARISER] == [25.0, 25.0]
+    assert found["hessian trace", REGULARISER] == [0.0, 0.0]
+    assert not {(m, NOISE) for m in ("test loss", "jacobian norm", "hessian trace")} & set(found.index)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ...data import TABLES
-from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
+from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of, with_columns
 from ...sweep import Experiment
 from . import SLUG
 from .sweeps import (
@@ -33,7 +33,7 @@ STYLES = {
     NOISE: {"color": OKABE_ITO[4], "ls": "-", "marker": "s"},
     REGULARISER: {"color": OKABE_ITO[5], "ls": "--", "marker": "D"},
     TWICE: {"color": OKABE_ITO[6], "ls": ":", "marker": "v"},
-    AGAIN: {"color": OKABE_ITO[4], "ls": ":", "marker": "."},
+    AGAIN: {"color": OKABE_ITO[4], "ls": ":", "marker": "*"},
     L2: {"color": OKABE_ITO[1], "ls": "-.", "marker": "x"},
     GRADIENT: {"color": OKABE_ITO[7], "ls": ":", "marker": "+"},
 }
@@ -243,12 +243,60 @@ def draw_strengths(table: pd.DataFrame, dataset: str):
     return figure
 
 
-def draw_control(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """How like the noise each way of training ends, image by image: means over seeds."""
-    found = pick(table, measure=["agreement", "output distance"])
-    keys = [key for key in ("measure", "network", "activation") if key in found]
-    wide = found.pivot_table(index="kind", columns=keys, values="value", sort=False)
-    return wide.loc[[kind for kind in STYLES if kind in wide.index]].round(2).rename_axis(index=None)
+MEASURED = {
+    "test loss": "test loss along training", "hessian trace": "Hessian trace along training",
+    "jacobian norm": "||J_k||, mean over layers", "agreement": "images classed otherwise",
+    "output distance": "outputs, image by image",
+}  # fmt: skip
+"""Where an imitation would show, and how the panel that shows it is called."""
+
+
+def from_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """How far from the noise (σ² = 0.1) each kind of training is, in percent of the baseline's mean distance.
+
+    By measure, network and seed. Curves are compared point by point, Jacobian norms layer by layer in parts of the
+    noise's; agreement and outputs are distances as they were measured.
+    """
+    table = with_columns(pick(table, variance=[0.0, VARIANCE], operation="+"), "x", "layer")
+    table = pd.concat([table[table["measure"] != "hessian trace"], total_trace(table).assign(measure="hessian trace")])
+    network, found = ["network", "activation"], []
+    for measure, part in pick(table, measure=list(MEASURED)).fillna({"x": 0, "layer": 0}).groupby("measure"):
+        wide = part.pivot_table(index=[*network, "seed", "x", "layer"], columns="kind", values="value", sort=False)
+        if measure == "agreement":
+            wide = 100 - wide
+        elif measure != "output distance":
+            unit = wide[NOISE] if measure == "jacobian norm" else 1
+            wide = wide.sub(wide[NOISE], axis=0).abs().div(unit, axis=0).drop(columns=NOISE)
+        wide = wide.groupby([*network, "seed"], sort=False).mean()
+        wide = 100 * wide.div(wide[BASELINE].groupby(network).transform("mean"), axis=0)
+        found.append(wide.stack().rename("value").reset_index().assign(measure=measure))
+    return pd.concat(found, ignore_index=True)
+
+
+def draw_control(table: pd.DataFrame, dataset: str):
+    """How far from the noise each way of training is, by measure and network: the baseline is at 100 %."""
+    means = mean_and_sem(from_noise(table), ["measure", "network", "activation", "kind"])
+    measures = [measure for measure in MEASURED if measure in set(means["measure"])]
+    figure, axes = panels(len(measures), height=2.6)
+    for axis, measure in zip(axes, measures, strict=False):
+        part = pick(means, measure=measure)
+        nets = list(part.groupby(["network", "activation"], sort=False).groups)
+        kinds = [kind for kind in STYLES if kind != BASELINE and kind in set(part["kind"])]
+        for k, kind in enumerate(kinds):
+            line = pick(part, kind=kind)
+            there = zip(line["network"], line["activation"], strict=True)
+            rows = [nets.index(net) + 0.12 * (k - (len(kinds) - 1) / 2) for net in there]
+            axis.errorbar(line["value"], rows, xerr=line["sem"], label=kind, capsize=2, **{**STYLES[kind], "ls": ""})
+        axis.axvline(100, color=STYLES[BASELINE]["color"], lw=1)
+        names = [f"{NAMES.get(network, '2x32')}, {NAMES[activation]}" for network, activation in nets]
+        axis.set_yticks(range(len(nets)), names)
+        axis.set(title=MEASURED[measure], ylim=(len(nets) - 0.5, -0.5))
+        axis.set_xlim(left=0)
+    handles = {label: h for a in axes for h, label in zip(*a.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize="small")
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    figure.supxlabel("distance from the noise (% of the baseline's)", fontsize="medium")
+    return figure
 
 
 PAPERS = [BASELINE, INPUT, NOISE, REGULARISER, TWICE]
