@@ -652,3 +652,101 @@ def test_the_strength_slider_goes_through_the_phases(browser):
             drawn.add(root.locator("path[data-series='|W_NI|']").get_attribute("d"))
             opened.page.keyboard.press("ArrowRight")
         assert len(drawn) == table["strength"].nunique()
+
+
+# --- the scoreboard
+
+BOARD = "notebooks/scoreboard"
+
+
+def cards(opened):
+    """The claims that are to be seen, and their rows: (paper, data, verdict)."""
+    rows = opened.page.locator(".tl-claim tr[data-data]:visible").evaluate_all(
+        "rows => rows.map(r => [r.closest('section').dataset.paper, r.dataset.data, r.dataset.verdict])"
+    )
+    return [tuple(row) for row in rows]
+
+
+def ask(opened, label, value):
+    opened.page.get_by_label(label, exact=True).select_option(value)
+
+
+def test_which_claims_hold_is_three_choices_away(browser):
+    """And the address keeps the question: sent to someone, it opens with the same answer."""
+    from tutorial_lib.papers import scoreboard
+
+    entries = scoreboard()
+    with Page(browser, BOARD) as opened:
+        assert len(cards(opened)) == len(entries)
+        for label, value in (("Paper", "ninr"), ("Verdict", "holds"), ("Data", "mnist")):
+            ask(opened, label, value)
+        wanted = [("ninr", "mnist", "holds")]
+        there = [(e["paper"], e["dataset"], e["verdict"]) for e in entries]
+        assert cards(opened) == wanted * there.count(wanted[0]) != []
+        assert opened.page.locator("output").inner_text() == f"{there.count(wanted[0])} of {len(entries)} verdicts"
+        address = opened.page.url
+        assert address.endswith("#paper=ninr&verdict=holds&data=mnist")
+        opened.page.get_by_role("button", name="Show all").click()
+        assert len(cards(opened)) == len(entries) and "#" not in opened.page.url
+        opened.page.goto("about:blank")
+        opened.page.goto(address)
+        assert cards(opened) == wanted * there.count(wanted[0])
+        ask(opened, "Data", "cifar-10")
+        ask(opened, "Verdict", "mixed")
+        if not cards(opened):
+            assert "no such verdict" in opened.page.locator("output").inner_text()
+        opened.page.goto("about:blank")
+        opened.page.goto(address.split("#")[0] + "#paper=nobody&verdict=<b>")
+        assert len(cards(opened)) == len(entries)  # what no menu offers asks for nothing
+
+
+def test_claims_are_ordered_by_what_supports_them(browser):
+    with Page(browser, BOARD) as opened:
+        script = """articles => articles.map(a => [a.closest("section").dataset.paper, Math.max(
+            ...[...a.querySelectorAll("tr[data-data]")].map(r => parseFloat(r.dataset.support)).filter(Number.isFinite)
+            ), a.id])"""
+        found = opened.page.locator(".tl-claim").evaluate_all(script)
+        ask(opened, "Order", "for")
+        ordered = opened.page.locator(".tl-claim").evaluate_all(script)
+        assert ordered != found and sorted(map(str, ordered)) == sorted(map(str, found))
+        for paper in {paper for paper, *_ in found}:
+            values = [value for p, value, _ in ordered if p == paper and value is not None]
+            assert values == sorted(values, reverse=True)
+        ask(opened, "Order", "")
+        assert opened.page.locator(".tl-claim").evaluate_all(script) == found
+
+
+def test_a_finding_leads_to_its_claim_and_a_paper_to_its_claims(browser):
+    with Page(browser, BOARD) as opened:
+        ask(opened, "Verdict", "not measured")  # the claim may be hidden by then
+        link = opened.page.locator(".tl-findings a").first
+        target = link.get_attribute("href").removeprefix("#")
+        link.click()
+        card = opened.page.locator(f"[id='{target}']")
+        opened.page.wait_for_function("id => document.getElementById(id).querySelector('details').open", arg=target)
+        box = card.bounding_box()
+        assert 0 <= box["y"] < opened.page.viewport_size["height"]
+        opened.page.locator(".tl-strip").first.evaluate("e => e.previousElementSibling.querySelector('a').click()")
+        opened.page.wait_for_function("() => location.hash.startsWith('#paper=')")
+        assert len({paper for paper, *_ in cards(opened)}) == 1
+
+
+def test_the_scoreboard_without_a_script_and_on_a_phone(browser):
+    from tutorial_lib.papers import scoreboard
+
+    with Page(browser, BOARD, java_script_enabled=False) as opened:
+        assert opened.page.locator(".tl-claim tr[data-data]:visible").count() == len(scoreboard())
+        assert not opened.page.locator(".tl-filter").is_visible()
+    with Page(browser, BOARD, viewport={"width": 390, "height": 844}, color_scheme="dark") as opened:
+        opened.page.locator(".tl-claim summary").first.click()
+        edges = opened.page.locator(".tl-board").evaluate_all("e => e.map(x => x.scrollWidth - x.clientWidth)")
+        assert max(edges) <= 0
+        plots = opened.page.locator(".tl-claim td.tl-f:visible").evaluate_all("e => e.map(x => x.clientWidth)")
+        assert min(plots) > 200  # a forest plot needs room
+
+
+def test_no_code_stands_above_the_scoreboard(browser):
+    with Page(browser, BOARD) as opened:
+        assert opened.page.locator(".cell_input:visible").count() == 0
+        folded = opened.page.locator("details.hide")
+        assert folded.count() == 1 and folded.first.locator("pre").count()

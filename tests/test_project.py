@@ -80,7 +80,7 @@ def test_some_notebook_cells_are_checked():
 
 LAYERS = [
     "errors", "noise", "data", "inject", "models", "train", "measure", "draw", "fingerprint", "store",
-    "workers", "sweep", "verdicts", "claims", "explore", "papers",
+    "workers", "sweep", "verdicts", "claims", "explore", "papers", "board",
     "__main__",
 ]  # fmt: skip
 

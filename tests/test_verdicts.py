@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from tutorial_lib import verdicts
-from tutorial_lib.claims import Claim, _plain, contrasts, margins, said
+from tutorial_lib.board import said
+from tutorial_lib.claims import Claim, _plain, contrasts, margins
 from tutorial_lib.errors import InputError
 from tutorial_lib.verdicts import KINDS, VERDICTS, judge
 

@@ -12,6 +12,7 @@ import sys
 import warnings
 from concurrent.futures.process import BrokenProcessPool
 
+from .board import said
 from .errors import InputError
 from .papers import experiments, find, scoreboard, views
 from .sweep import BUDGETS, run, shipped
@@ -147,7 +148,7 @@ def _claims(options) -> int:
         print(json.dumps(entries, indent=1, ensure_ascii=False))
     else:
         for e in entries:
-            print(f"{e['verdict']:14} {e['dataset']:18} {e['id']:32} {e['claim']}")
+            print(f"{e['dataset']:18} {e['id']:32} {e['claim']} | {said(e)}")
     return 0
 
 

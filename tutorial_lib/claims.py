@@ -1,6 +1,5 @@
 """What a paper claims, as rules that turn tables into margins, and the scoreboard of what became of it."""
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import pandas as pd
 
 from .errors import InputError
 from .sweep import Experiment, command, read_table, shipped
-from .verdicts import CONTRADICTED, HOLDS, KINDS, MIXED, NOT_DECIDED, NOT_TESTABLE, judge
+from .verdicts import KINDS, VERDICTS, judge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,24 @@ class Claim:
             raise InputError(f"{self.id}: kind = {self.kind!r}: expected one of {', '.join(KINDS)}")
         if (self.delta > 0) != (self.kind in ("no worse", "equal", "theorem")):
             raise InputError(f"{self.id}: delta = {self.delta!r} with kind {self.kind!r}: give δ > 0 where it has one")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an entry of the scoreboard says in plain words, written for one verdict.
+
+    `words` may hold the entry's numbers: {measured}, {mean}, {reported}. Raises `InputError` for an unknown verdict.
+    """
+
+    id: str
+    dataset: str
+    verdict: str
+    words: str
+    budget: str = "desk"
+
+    def __post_init__(self):
+        if self.verdict not in VERDICTS:
+            raise InputError(f"{self.id}: verdict = {self.verdict!r}: expected one of {', '.join(VERDICTS)}")
 
 
 def margins(
@@ -139,7 +156,7 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
             table = read_table(experiment, t["dataset"], t["budget"])
             seeds = table["seed"].nunique()
             found = {
-                "dataset": t["dataset"],
+                "dataset": experiment.sweep.subject if t["dataset"] == "none" else t["dataset"],
                 "budget": t["budget"],
                 "command": command(claim.experiment, t["budget"], t["dataset"], seeds),
                 "seeds": seeds,
@@ -158,80 +175,6 @@ def _judged(claim: Claim, *table: pd.DataFrame) -> dict:
         return judge(claim.rule(*table), claim.kind, claim.delta)
     except Exception as error:  # a mistake in one wing must not silence the others
         return {**judge(margins({})), "problem": f"{type(error).__name__}: {error}"}
-
-
-def said(entry: dict) -> str:
-    """An entry's verdict in one line: what decides it, how sure it is, and what would decide it if nothing does.
-
-    >>> said({"verdict": "not measured", "why": None, "measured": None})
-    'not measured'
-    """
-    unit, verdict = entry.get("unit", ""), entry["verdict"]
-    if entry["measured"] is None or verdict == NOT_TESTABLE:
-        return verdict + (f": {entry['why']}" if entry["why"] else "")
-    counts, several = entry["counts"], sum(entry["counts"].values()) > 1
-    low, high = (_number(v, unit) for v in entry["interval"])
-    parts = []
-    if several:
-        total = sum(counts.values()) - counts[NOT_TESTABLE]
-        against = f"{counts[CONTRADICTED] or 'none'} contradicted"
-        parts.append(f"all {total} hold" if counts[HOLDS] == total else f"{counts[HOLDS]} of {total} hold, {against}")
-    parts.append(f"{_number(entry['measured'], unit)} [{low}, {high}]" + f" ({entry['decides']})" * several)
-    if verdict == NOT_DECIDED:
-        if entry["detectable"] is not None:
-            parts.append(f"a distance of {_number(entry['detectable'], unit)} from the border would have been seen")
-        needed = entry["seeds_needed"]
-        parts.append(f"{needed} seeds would decide" if needed else entry["no_seeds"])
-    return f"{verdict}: " + "; ".join([*parts, *filter(None, [entry["why"]])])
-
-
-_COLOURS = {
-    HOLDS: "#009E73",
-    MIXED: "#E69F00",
-    CONTRADICTED: "#D55E00",
-    NOT_DECIDED: "#999999",
-    NOT_TESTABLE: "#CC79A7",
-}
-
-
-def board(entries: list[dict]):
-    """Entries of the scoreboard as a table for reading (a pandas Styler): a row a claim, a column a measured table.
-
-    A cell is what `said` makes of an entry (the claim ends with its unit); its left edge has the verdict's colour. The
-    same board always has the same HTML.
-    """
-    from pandas.io.formats.style import Styler
-
-    class Board(Styler):
-        def __repr__(self) -> str:  # notebooks keep it beside the HTML; the default one holds an address
-            return f"<board of {len(self.data)} claims>"
-
-    rows = {}
-    for e in entries:
-        reported = _number(e["reported"], e["unit"])
-        row = rows.setdefault(e["id"], {"claim": f"{e['claim']} ({e['item']}; {e['unit']})", "paper": reported})
-        row[f"{e['dataset']} ({e['budget']}, {e['seeds']} seeds)"] = said(e)
-
-    def edge(text):
-        verdict = str(text).split(":")[0]
-        return f"border-left: 6px solid {_COLOURS[verdict]}" if verdict in _COLOURS else ""
-
-    cells = [
-        {"selector": "th, td", "props": "text-align: left; vertical-align: top; padding: .35em .7em"},
-        {"selector": "td:first-child", "props": "min-width: 14em"},
-    ]
-    table = pd.DataFrame(rows.values()).fillna("")
-    if set(table.get("paper", ())) == {"–"}:  # the paper's numbers stand only in pictures
-        table = table.drop(columns="paper")
-    identity = hashlib.sha256(table.to_csv().encode()).hexdigest()[:8]
-    return Board(table, uuid=identity, cell_ids=False).hide().map(edge).set_table_styles(cells)
-
-
-def _number(value: float | None, unit: str) -> str:
-    """One decimal for points and percent, else two figures that count."""
-    if value is None:
-        return "–"
-    return f"{value:.1f}" if unit.startswith(("points", "percent")) or abs(value) >= 10 else f"{value:.2g}"
 
 
 def _plain(value):

@@ -55,6 +55,8 @@ class Sweep:
     datasets: dict[str, str] = field(default_factory=lambda: dict.fromkeys(BUDGETS, "digits"))
     suits: Callable[[str], bool] = lambda dataset: dataset not in TABLES
     """Whether it can be measured on a data set; unless it says otherwise, on images only."""
+    subject: str = "none"
+    """What a reader is told that it was measured on, where there is no data set."""
     check: Callable[[dict, Data], None] = lambda config, data: None
     """`check(config, data)` raises `ValueError` where the data do not fit, before anything is computed."""
 

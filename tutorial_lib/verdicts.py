@@ -19,7 +19,7 @@ KINDS = {
     "on average": "said of the settings together: the mean of their margins lies above zero",
     "no worse": "said of each setting: its margin lies above -δ (non-inferiority, one-sided)",
     "equal": "said of each setting: its margin lies within ±δ of zero (two one-sided tests)",
-    "theorem": "as “equal”, but a single counterexample contradicts it",
+    "theorem": "said without exception: its margin lies within ±δ of zero, and one counterexample contradicts it",
     "count": "said of each setting: most runs have the outcome (a margin is 1, or 0 where a run has not)",
 }
 """The kinds of sentence, and what each says."""

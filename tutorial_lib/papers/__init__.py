@@ -2,7 +2,7 @@
 
 A wing's `__init__.py` holds ``NUMBER`` (of its chapter), ``SLUG`` (as in the names of its experiments), ``TITLE`` and
 ``NOTE`` (what a reader of its scoreboard must know); its experiments and claims are `figures.EXPERIMENTS` and
-`claims.CLAIMS`.
+`claims.CLAIMS`, and `claims.FINDINGS` what of them is said in plain words.
 """
 
 import importlib
@@ -15,7 +15,7 @@ import pandas as pd
 
 from .. import claims as verdicts
 from .. import sweep
-from ..claims import Claim
+from ..claims import Claim, Finding
 from ..draw import pick
 from ..errors import InputError
 from ..sweep import Experiment
@@ -47,12 +47,12 @@ def _warn(wing: str, error: Exception) -> None:
     warnings.warn(f"papers/{wing} is left out ({type(error).__name__}: {error})", stacklevel=3)
 
 
-def _all(module: str, name: str) -> list:
-    """What the wings' modules of this name list under `name`."""
+def _all(module: str, name: str, *default: list) -> list:
+    """What the wings' modules of this name list under `name`; by `default`, where one has none."""
     found = []
     for wing in wings():
         try:
-            found += getattr(importlib.import_module(f"{wing.__name__}.{module}"), name)
+            found += getattr(importlib.import_module(f"{wing.__name__}.{module}"), name, *default)
         except Exception as error:  # whatever a wing's code may raise
             _warn(f"{wing.__name__.rpartition('.')[2]}/{module}.py", error)
     return found
@@ -71,6 +71,11 @@ def views(experiment: Experiment) -> list[Experiment]:
 def claims() -> list[Claim]:
     """Every claim on the scoreboard."""
     return _all("claims", "CLAIMS")
+
+
+def findings() -> list[Finding]:
+    """What the wings say in plain words."""
+    return _all("claims", "FINDINGS", [])
 
 
 def scoreboard(paper: str | None = None) -> list[dict]:

@@ -159,4 +159,5 @@ DENSITIES = Sweep(
         "paper": {"default": {"seeds": 10, "bins": 201, "draws": 10_000_000}},
     },
     dict.fromkeys(("smoke", "desk", "paper"), "none"),
+    subject="densities",
 )

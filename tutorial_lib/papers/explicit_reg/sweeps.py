@@ -463,6 +463,7 @@ SPECTRA = Sweep(
         },
     },
     dict.fromkeys(("smoke", "desk", "paper"), "none"),
+    subject="sinusoids",
 )  # fmt: skip
 
 

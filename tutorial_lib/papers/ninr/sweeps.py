@@ -512,4 +512,5 @@ TOY = Sweep(
         "paper": {"default": {**_TOY, "seeds": 10}},
     },
     dict.fromkeys(("smoke", "desk", "paper"), "none"),
+    subject="toy model",
 )  # fmt: skip
