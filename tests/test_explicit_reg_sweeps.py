@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tutorial_lib import load_data, mlp
+from tutorial_lib.papers import read_table
 from tutorial_lib.papers.explicit_reg import method, sweeps
 from tutorial_lib.papers.explicit_reg.figures import from_noise
 from tutorial_lib.papers.explicit_reg.sweeps import (
@@ -19,6 +20,7 @@ from tutorial_lib.papers.explicit_reg.sweeps import (
     GRADIENT,
     INPUT,
     L2,
+    MATCHED,
     NOISE,
     OTHER,
     REGULARISER,
@@ -92,6 +94,13 @@ def test_strengths_for_every_noise_of_every_network():
         f"{SMALL}, elu, +0.01": {L2: 10.0, GRADIENT: 0.03}, f"{SMALL}, elu, +0.1": {L2: 0.1, GRADIENT: 3.0},
         f"{SMALL}, elu, ×0.01": {L2: 1.0, GRADIENT: 0.3}, "mlp, relu, +0.1": {L2: 0.3, GRADIENT: 1.0},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", sorted(MATCHED))
+def test_the_strengths_that_are_used_are_those_of_the_shipped_table(dataset):
+    """A table that is measured again, or a slip of the hand, would leave controls of another strength."""
+    assert MATCHED[dataset] == matched(read_table("explicit-reg/strengths", dataset, "desk"))
+    assert TRAINING.config("desk", dataset)["strengths"] == MATCHED[dataset]
 
 
 def test_what_is_matched_is_what_the_comparison_looks_up():

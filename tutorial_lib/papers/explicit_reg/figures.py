@@ -228,7 +228,7 @@ def draw_strengths(table: pd.DataFrame, dataset: str):
     """Validation loss over the strength of each control, and that of each noise: where they cross is what is taken."""
     nets = list(table.groupby(["network", "activation"], sort=False).groups)
     figure, axes = panels(len(nets), columns=min(3, len(nets)), height=3.1)
-    for axis, (network, activation) in zip(axes, nets, strict=True):
+    for axis, (network, activation) in zip(axes, nets, strict=False):
         part = pick(table, network=network, activation=activation)
         title = f"{NAMES.get(network, network)}, {NAMES[activation]}"
         curves(
