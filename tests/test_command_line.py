@@ -17,6 +17,7 @@ import pytest
 from tutorial_lib.__main__ import main
 from tutorial_lib.papers import claims, experiments
 from tutorial_lib.papers.activation_noise import sweeps as wing
+from tutorial_lib.sweep import read_table, shipped
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,6 +79,15 @@ def test_shipped_tables_meet_their_promise():
         assert known["rows"] == len(table) and known["dataset"]["sha256"] and known["commits"]
         assert "/" not in known["command"].split(" run ")[1].replace("activation-noise/fig-3", "")
     assert read_table("activation-noise/fig-3", "cifar-10", "desk")["alpha_inference"].nunique() >= 8
+
+
+@pytest.mark.parametrize("name", [name for name, experiment in experiments().items() if shipped(experiment)])
+def test_every_shipped_table_is_drawn(name):
+    """A drawing made for one data set's networks may fail on another's."""
+    experiment = experiments()[name]
+    for t in shipped(experiment):
+        drawing = experiment.draw(read_table(experiment, t["dataset"], t["budget"]), t["dataset"])
+        assert hasattr(drawing, "savefig") or len(drawing), (name, t["dataset"])
 
 
 def test_shipped_tables_of_explicit_regularisation_meet_their_promise():
