@@ -82,7 +82,7 @@ def test_a_single_papers_summary_leads_nowhere():
 
 def test_findings_have_their_entries_numbers_and_lead_to_them(monkeypatch):
     words = "A is <better> by {measured}, {mean} on average; the paper says {reported}."
-    monkeypatch.setattr(pages, "findings", lambda: [Finding("one", "mnist", "holds", words)])
+    monkeypatch.setattr(pages, "findings", lambda: {"ninr": [Finding("one", "mnist", "holds", words)]})
     page = soup(headlines([entry(), entry(dataset="mnist", measured=7.0, mean=8.04)]))
     assert "A is <better> by 7.0, 8.0 on average; the paper says 12.3." in page.select_one("li").text
     link = page.select_one("li a")
@@ -92,7 +92,7 @@ def test_findings_have_their_entries_numbers_and_lead_to_them(monkeypatch):
 
 def test_words_written_for_another_verdict_are_refused(monkeypatch):
     """A changed table must not leave a sentence behind that it contradicts."""
-    monkeypatch.setattr(pages, "findings", lambda: [Finding("one", "digits", "holds", "It holds.")])
+    monkeypatch.setattr(pages, "findings", lambda: {"ninr": [Finding("one", "digits", "holds", "It holds.")]})
     assert "It holds." in headlines([entry()]).html
     with pytest.raises(
         InputError, match=r"one \(digits, desk\) was written for the verdict 'holds', which now is 'mixed'"
@@ -105,13 +105,28 @@ def test_words_written_for_another_verdict_are_refused(monkeypatch):
         Finding("one", "digits", "hold", "It holds.")
 
 
+def test_a_paper_has_all_its_findings_and_the_board_its_headlines(monkeypatch):
+    said = [Finding("one", "digits", "holds", "First.", headline=True), Finding("two", "digits", "holds", "Second.")]
+    monkeypatch.setattr(pages, "findings", lambda: {"ninr": said, "vpn": said})
+    alone = [entry(), entry(id="two")]
+    assert [li.text.split(" ")[1] for li in soup(headlines(alone)).select("li")] == ["First.", "Second."]
+    both = [*alone, entry(paper="vpn"), entry(id="two", paper="vpn", verdict="mixed")]
+    page = soup(headlines(both, "../board.html"))
+    assert [a["href"] for a in page.select("a")] == ["../board.html#ninr--one", "../board.html#vpn--one"]
+
+
 def test_five_to_eight_findings_of_every_wing_are_as_the_tables_say():
-    assert 5 <= len(findings()) <= 8
+    chosen = [f for said in findings().values() for f in said if f.headline]
+    assert 5 <= len(chosen) <= 8
     page = soup(headlines(entries := scoreboard()))
     cards = {article["id"] for article in soup(board(entries)).select("article")}
     papers = {a["href"].removeprefix("#").split("--")[0] for a in page.select("a")}
-    assert len(page.select("li")) == len(findings()) and papers == {wing.SLUG for wing in wings()}
+    assert len(page.select("li")) == len(chosen) and papers == {wing.SLUG for wing in wings()}
     assert {a["href"].removeprefix("#") for a in page.select("a")} <= cards
+    for paper, said in findings().items():
+        page = soup(headlines(scoreboard(paper), "board.html"))
+        assert len(page.select("li")) == len(said) == 5, "a chapter's answer has five lines"
+        assert {a["href"].removeprefix("board.html#") for a in page.select("a")} <= cards
 
 
 # --- the cards

@@ -118,30 +118,52 @@ def test_the_built_pages_link_to_no_address_but_the_projects_own():
         assert all(f"/{own}" in link for link in links), f"{page.name} links to {links}"
 
 
-CHAPTER = "book/activation-noise"
+BOARD = "notebooks/scoreboard"
 WINGS = {wing.SLUG: wing for wing in wings()}
-CHAPTERS = [f"book/{slug}" for slug in WINGS]
+CHAPTERS = list(WINGS)
 
 
 @functools.cache
 def made(chapter: str) -> dict[str, Explorer]:
     """The explorers of a chapter's wing, by title; each has its picture's text as title."""
-    wing = WINGS[chapter.removeprefix("book/")]
+    wing = WINGS[chapter]
     made = [make() for make in importlib.import_module(f"{wing.__name__}.explorers").EXPLORERS]
     return {html.unescape(re.search('<img alt="([^"]*)"', explorer.html)[1]): explorer for explorer in made}
 
 
-def titles(chapter: str) -> list[str]:
-    return list(made(chapter))
+@functools.cache
+def rooms() -> dict[str, list[str]]:
+    """The titles of the explorers on every page of the book but the labs."""
+    found = {}
+    for name in toc_pages():
+        if name.startswith("book/"):
+            text = (HTML / f"{name}.html").read_text(encoding="utf-8")
+            shown = re.findall('<div class="tl-explorer"[^>]*><img alt="([^"]*)"', text)
+            found |= {name: [html.unescape(title) for title in shown]} if shown else {}
+    return found
+
+
+def page_of(title: str) -> str:
+    """The page that shows the explorer whose title begins so."""
+    (page,) = [name for name, shown in rooms().items() if any(t.startswith(title) for t in shown)]
+    return page
+
+
+def pages_of(chapter: str) -> dict[str, list[str]]:
+    """The pages of a chapter that show explorers, with their titles."""
+    return {name: shown for name, shown in rooms().items() if f"{name}/".startswith(f"book/{chapter}/")}
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_shows_every_explorer_of_its_wing(browser, chapter):
-    assert titles(chapter), "a wing's explorers.py lists its explorers in EXPLORERS"
-    with Page(browser, chapter) as opened:
-        for title in titles(chapter):
-            explorer(opened, title)
-        assert opened.page.locator(".tl-explorer").count() == len(titles(chapter))
+def test_a_chapter_shows_every_explorer_of_its_wing_once(browser, chapter):
+    assert made(chapter), "a wing's explorers.py lists its explorers in EXPLORERS"
+    pages = pages_of(chapter)
+    assert sorted(title for shown in pages.values() for title in shown) == sorted(made(chapter))
+    for page, shown in pages.items():
+        with Page(browser, page) as opened:
+            for title in shown:
+                explorer(opened, title)
+            assert opened.page.locator(".tl-explorer").count() == len(shown)
 
 
 def explorer(opened, title):
@@ -180,7 +202,7 @@ def drawn_cells(root) -> dict:
 
 
 def test_the_heatmap_follows_the_keyboard_and_shows_the_table(browser):
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, page_of("Accuracy over noise at training")) as opened:
         root = explorer(opened, "Accuracy over noise at training")
         table = measured(source="ours (desk)", dataset="cifar-10", distribution="gaussian")
         expected = {
@@ -203,7 +225,7 @@ def test_the_heatmap_follows_the_keyboard_and_shows_the_table(browser):
 
 
 def test_the_heatmap_switches_to_the_papers_grid_and_other_data(browser):
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, page_of("Accuracy over noise at training")) as opened:
         root = explorer(opened, "Accuracy over noise at training")
         control(root, "source").select_option("paper, Fig. 3")
         cells = drawn_cells(root)
@@ -221,7 +243,13 @@ def test_the_heatmap_switches_to_the_papers_grid_and_other_data(browser):
 
 
 def test_the_heatmap_answers_a_touch(browser):
-    with Page(browser, CHAPTER, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True) as opened:
+    with Page(
+        browser,
+        page_of("Accuracy over noise at training"),
+        viewport={"width": 390, "height": 800},
+        has_touch=True,
+        is_mobile=True,
+    ) as opened:
         root = explorer(opened, "Accuracy over noise at training")
         root.locator('rect.tl-cell[data-x="0"][data-y="0.1"]').tap()
         assert "Trained at α = 0, inference at α = 0.1" in root.locator(".tl-readout").inner_text()
@@ -233,7 +261,7 @@ def test_the_heatmap_answers_a_touch(browser):
 
 
 def test_accuracy_over_n_shows_ours_and_the_papers(browser):
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, page_of("Accuracy over the number")) as opened:
         root = explorer(opened, "Accuracy over the number")
         control(root, "alpha_train").focus()
         opened.page.keyboard.press("End")
@@ -252,7 +280,7 @@ def test_accuracy_over_n_shows_ours_and_the_papers(browser):
 
 
 def test_densities_follow_distribution_and_parameter(browser):
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, page_of("Densities")) as opened:
         root = explorer(opened, "Densities")
         path = root.locator("path[data-series='exact density']")
         before = path.get_attribute("d")
@@ -267,20 +295,21 @@ def test_densities_follow_distribution_and_parameter(browser):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_redraw_draws_few_things_and_leaves_none_behind(browser, chapter):
     """What a redraw costs, in counts: a thousand elements take a slow phone a few hundredths of a second."""
-    with Page(browser, chapter) as opened:
-        for title in titles(chapter):
-            root = explorer(opened, title)
-            controls = root.locator("input[type=range]:enabled, select:enabled")
-            again = "input => { for (let k = 0; k < 5; k++) input.dispatchEvent(new Event('input')); }"
-            before = root.locator("*").count()
-            if controls.count():
-                controls.first.evaluate(again)
-            assert root.locator("*").count() == before, f"{title}: a redraw of the same adds elements"
-            assert root.locator(".tl-figure *").count() < 2000, title
+    for page, shown in pages_of(chapter).items():
+        with Page(browser, page) as opened:
+            for title in shown:
+                root = explorer(opened, title)
+                controls = root.locator("input[type=range]:enabled, select:enabled")
+                again = "input => { for (let k = 0; k < 5; k++) input.dispatchEvent(new Event('input')); }"
+                before = root.locator("*").count()
+                if controls.count():
+                    controls.first.evaluate(again)
+                assert root.locator("*").count() == before, f"{title}: a redraw of the same adds elements"
+                assert root.locator(".tl-figure *").count() < 2000, title
 
 
 def test_the_table_is_one_click_away(browser):
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, page_of("Accuracy over noise at training")) as opened:
         root = explorer(opened, "Accuracy over noise at training")
         root.locator("summary").click()
         rows = root.locator("tbody tr")
@@ -290,19 +319,21 @@ def test_the_table_is_one_click_away(browser):
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_without_scripts_there_is_a_picture(browser, chapter):
-    with Page(browser, chapter, java_script_enabled=False) as opened:
-        pictures = opened.page.locator(".tl-explorer img")
-        assert pictures.count() == len(titles(chapter))
-        for k in range(len(titles(chapter))):
-            assert pictures.nth(k).is_visible() and pictures.nth(k).bounding_box()["width"] > 200
+    for page, shown in pages_of(chapter).items():
+        with Page(browser, page, java_script_enabled=False) as opened:
+            pictures = opened.page.locator(".tl-explorer img")
+            assert pictures.count() == len(shown)
+            for k in range(len(shown)):
+                assert pictures.nth(k).is_visible() and pictures.nth(k).bounding_box()["width"] > 200
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_dark_mode_keeps_explorers_readable(browser, chapter):
     """Contrast of the explorer's text against what is behind it, by the WCAG formula: at least 4.5 in both modes."""
+    page, (*_, last) = list(pages_of(chapter).items())[-1]
     for scheme in ("light", "dark"):
-        with Page(browser, chapter, color_scheme=scheme) as opened:
-            root = explorer(opened, titles(chapter)[-1])
+        with Page(browser, page, color_scheme=scheme) as opened:
+            root = explorer(opened, last)
             colours = root.locator(".tl-readout").evaluate(
                 """e => { let back = e, colour;
                 do { colour = getComputedStyle(back).backgroundColor; back = back.parentElement; }
@@ -367,7 +398,7 @@ def test_every_explorers_csv_has_a_field_a_column_in_every_line(browser, name, t
 
 
 def test_the_csv_of_the_heatmap_is_its_table(browser, tmp_path):
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, page_of("Accuracy over noise at training")) as opened:
         root = explorer(opened, "Accuracy over noise at training")
         head, *rows = csv_of(opened, root, tmp_path)
     file = pd.DataFrame(rows, columns=head).astype({"n": float, "alpha_train": float, "alpha_inference": float})
@@ -393,7 +424,7 @@ def test_a_csv_quotes_commas_quotes_and_new_lines(browser, tmp_path):
                  names={"x, in units": "x", "v": "v"}, picture=Figure())  # fmt: skip
     page = tmp_path / "page.html"
     page.write_text(f'<meta charset="utf-8"><body>{found.html}', encoding="utf-8")
-    with Page(browser, CHAPTER) as opened:
+    with Page(browser, BOARD) as opened:
         opened.page.goto(page.as_uri())
         head, *rows = csv_of(opened, explorers_of(opened)[0], tmp_path)
     assert head == list(table.columns)
@@ -403,22 +434,23 @@ def test_a_csv_quotes_commas_quotes_and_new_lines(browser, tmp_path):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_axis_of_an_explorer_has_a_label(browser, chapter):
     """A name that is looked up wrongly leaves the upright axis bare."""
-    with Page(browser, chapter) as opened:
-        for root in explorers_of(opened):
-            charts = root.locator(".tl-figure svg")
-            for k in range(charts.count()):
-                labels = charts.nth(k).locator("[data-axis]")
-                told = dict(labels.evaluate_all("els => els.map(e => [e.dataset.axis, e.textContent.trim()])"))
-                assert set(told) == {"x", "y"} and all(told.values()), (titles(chapter), told)
+    for page, shown in pages_of(chapter).items():
+        with Page(browser, page) as opened:
+            for root in explorers_of(opened):
+                charts = root.locator(".tl-figure svg")
+                for k in range(charts.count()):
+                    labels = charts.nth(k).locator("[data-axis]")
+                    told = dict(labels.evaluate_all("els => els.map(e => [e.dataset.axis, e.textContent.trim()])"))
+                    assert set(told) == {"x", "y"} and all(told.values()), (shown, told)
 
 
 def test_the_upright_axis_is_named_after_what_is_drawn(browser):
-    with Page(browser, CHAPTER) as opened:
-        for title, label in (
-            ("Accuracy over the number", "accuracy (%)"),
-            ("Accuracy over noise at training", "α at inference"),
-            ("Densities", "density"),
-        ):
+    for title, label in (
+        ("Accuracy over the number", "accuracy (%)"),
+        ("Accuracy over noise at training", "α at inference"),
+        ("Densities", "density"),
+    ):
+        with Page(browser, page_of(title)) as opened:
             assert explorer(opened, title).locator("[data-axis=y]").text_content() == label
 
 
@@ -455,7 +487,7 @@ def test_theorem_1_shows_the_measured_ratios(browser):
     from tutorial_lib.papers.explicit_reg.figures import ratios
 
     table = pick(ratios(read_table("explicit-reg/theorem-1", "digits", "desk")), where="average over data", epochs=2)
-    with Page(browser, "book/explicit-reg") as opened:
+    with Page(browser, page_of("Two sides of Theorem 1")) as opened:
         root = explorer(opened, "Two sides of Theorem 1")
         for loss, activation, layer, name in (
             ("squared error", "ELU", "all layers", "all"),
@@ -474,7 +506,7 @@ def test_theorem_1_shows_the_measured_ratios(browser):
 
 
 def test_the_spectrum_follows_the_time_slider_and_its_axes_stand_still(browser):
-    with Page(browser, "book/explicit-reg") as opened:
+    with Page(browser, page_of("Spectrum and learned function")) as opened:
         root = explorer(opened, "Spectrum and learned function")
         panels = root.locator(".tl-figure svg")
         assert panels.count() == 2
@@ -503,7 +535,7 @@ def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser
     from tutorial_lib.draw import mean_and_sem, pick
     from tutorial_lib.papers import read_table
 
-    with Page(browser, "book/explicit-reg", viewport={"width": 1400, "height": 900}) as opened:
+    with Page(browser, page_of("Sensitivity and reliability"), viewport={"width": 1400, "height": 900}) as opened:
         root = explorer(opened, "Sensitivity and reliability")
         control(root, "dataset").select_option("digits")
         control(root, "network").select_option("conv")
@@ -528,7 +560,7 @@ def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser
 
 
 def test_panels_stand_below_each_other_on_a_phone(browser):
-    with Page(browser, "book/explicit-reg", viewport={"width": 390, "height": 800}) as opened:
+    with Page(browser, page_of("Sensitivity and reliability"), viewport={"width": 390, "height": 800}) as opened:
         panels = explorer(opened, "Sensitivity and reliability").locator(".tl-figure svg")
         first, second = panels.nth(0).bounding_box(), panels.nth(1).bounding_box()
         assert second["y"] >= first["y"] + first["height"] - 1 and first["width"] > 250
@@ -549,7 +581,7 @@ def test_the_toy_model_in_the_page_is_the_one_in_the_package(browser):
 
     from tutorial_lib.papers.ninr.method import descend, phase
 
-    with Page(browser, "book/ninr") as opened:
+    with Page(browser, page_of("The toy model")) as opened:
         root = explorer(opened, "The toy model")
         for w, sigma, eta, expected in (
             (0.0357, 5.012, 0.1, None),
@@ -594,7 +626,7 @@ def test_the_toy_model_in_the_page_is_the_one_in_the_package(browser):
 
 
 def test_a_click_on_the_map_moves_the_point_and_batch_noise_moves_the_run(browser):
-    with Page(browser, "book/ninr") as opened:
+    with Page(browser, page_of("The toy model")) as opened:
         root = explorer(opened, "The toy model")
         root.locator("rect.tl-cell").nth(41 * 3 + 5).click()
         slider = control(root, "sigma")
@@ -613,7 +645,7 @@ def test_disturbed_images_shows_the_measured_accuracies(browser):
     from tutorial_lib.papers import read_table
 
     keys = {"optimizer": "sgd"}
-    with Page(browser, "book/ninr") as opened:
+    with Page(browser, page_of("Accuracy on disturbed images")) as opened:
         root = explorer(opened, "Accuracy on disturbed images")
         choose(root, "dataset", "mnist")
         choose(root, "network", "CNN")
@@ -637,7 +669,7 @@ def test_the_strength_slider_goes_through_the_phases(browser):
     from tutorial_lib.papers import read_table
 
     table = pick(read_table("ninr/fig-3", "mnist", "desk"), measure="phase")
-    with Page(browser, "book/ninr") as opened:
+    with Page(browser, page_of("Training with a noise injection node")) as opened:
         root = explorer(opened, "Training with a noise injection node")
         choose(root, "dataset", "mnist")
         slider = control(root, "strength")
@@ -655,8 +687,6 @@ def test_the_strength_slider_goes_through_the_phases(browser):
 
 
 # --- the scoreboard
-
-BOARD = "notebooks/scoreboard"
 
 
 def cards(opened):
@@ -750,3 +780,42 @@ def test_no_code_stands_above_the_scoreboard(browser):
         assert opened.page.locator(".cell_input:visible").count() == 0
         folded = opened.page.locator("details.hide")
         assert folded.count() == 1 and folded.first.locator("pre").count()
+
+
+# --- rooms
+
+
+def chapter_pages(slug: str) -> list[str]:
+    return [name for name in toc_pages() if name.startswith(f"book/{slug}/")]
+
+
+FOLDERS = [slug for slug in WINGS if (ROOT / "book" / slug).is_dir()]
+
+
+@pytest.mark.parametrize("slug", FOLDERS)
+def test_a_chapter_is_a_folder_of_pages_to_finish(slug):
+    """What a page is made of, in counts: a sitting is 8,000 words, and a phone typesets 300 formulas at ease."""
+    from bs4 import BeautifulSoup
+
+    pages = chapter_pages(slug)
+    names = [name.rpartition("/")[2] for name in pages]
+    assert names[0] == "index" and names[-2:] == ["measured", "exercises"] and "theory" in names
+    number = WINGS[slug].NUMBER
+    for k, name in enumerate(pages):
+        page = BeautifulSoup((HTML / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        article = page.select_one("article.bd-article")
+        assert article.h1.select_one(".section-number").text.strip() == (f"{number}." if k == 0 else f"{number}.{k}.")
+        assert not article.select(":is(h2, h3, h4) .section-number")
+        assert len(article.select("span.math, div.math")) <= 300, name
+        for hidden in article.select("script, style, .cell_input, .tl-explorer"):
+            hidden.decompose()
+        assert len(article.text.split()) <= 8000, name
+    lab = BeautifulSoup((HTML / f"notebooks/{slug}.html").read_text(encoding="utf-8"), "html.parser")
+    assert not lab.select("article :is(h2, h3) .section-number")
+
+
+@pytest.mark.parametrize("slug", FOLDERS)
+def test_the_old_page_leads_to_the_new_ones(browser, slug):
+    with Page(browser, f"book/{slug}") as opened:
+        opened.page.wait_for_url(f"**/book/{slug}/index.html")
+        assert opened.errors == []

@@ -45,16 +45,18 @@ def _counted(entries: list[dict]) -> str:
     return ", ".join(f"{count} {said}" for count, said in counts if count)
 
 
-def headlines(entries: list[dict]) -> Explorer:
-    """The findings that the wings put into plain words, each with its entry's verdict and numbers.
+def headlines(entries: list[dict], board: str = "") -> Explorer:
+    """What the wings say in plain words, each with its entry's verdict: a paper's answer, or the headlines of several.
+
+    `board` is the address of the page that shows the claims, if it is another.
 
     Raises `InputError` where an entry no longer has the verdict that the words were written for.
     """
-    items = []
-    for finding in findings():
-        found = [
-            e for e in entries if (e["id"], e["dataset"], e["budget"]) == (finding.id, finding.dataset, finding.budget)
-        ]
+    papers, items = {e["paper"] for e in entries}, []
+    here = [(paper, f) for paper, said in findings().items() if paper in papers for f in said]
+    for paper, finding in here if len(papers) == 1 else [(p, f) for p, f in here if f.headline]:
+        wanted = paper, finding.id, finding.dataset, finding.budget
+        found = [e for e in entries if (e["paper"], e["id"], e["dataset"], e["budget"]) == wanted]
         if not found or found[0]["verdict"] != finding.verdict:
             now = found[0]["verdict"] if found else "not there"
             raise InputError(
@@ -63,7 +65,9 @@ def headlines(entries: list[dict]) -> Explorer:
             )
         (e,) = found
         words = finding.words.format(**{key: number(e[key], e["unit"]) for key in ("measured", "mean", "reported")})
-        link = f'<a href="#{_anchor(e)}">{e["verdict"]}: {html.escape(e["item"])}, {html.escape(e["dataset"])}</a>'
+        link = (
+            f'<a href="{board}#{_anchor(e)}">{e["verdict"]}: {html.escape(e["item"])}, {html.escape(e["dataset"])}</a>'
+        )
         items.append(f"<li>{_icon(e['verdict'])} {html.escape(words)} ({link})</li>")
     return _page(f'<ul class="tl-findings">{"".join(items)}</ul>')
 

@@ -47,15 +47,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """What an entry of the scoreboard says in plain words, written for one verdict.
+    """What an entry of the scoreboard says in plain words, written for one verdict: a line of its chapter's answer.
 
-    `words` may hold the entry's numbers: {measured}, {mean}, {reported}. Raises `InputError` for an unknown verdict.
+    `words` may hold the entry's numbers: {measured}, {mean}, {reported}. A `headline` stands on the scoreboard, too.
+    Raises `InputError` for an unknown verdict.
     """
 
     id: str
     dataset: str
     verdict: str
     words: str
+    headline: bool = False
     budget: str = "desk"
 
     def __post_init__(self):

@@ -47,12 +47,12 @@ def _warn(wing: str, error: Exception) -> None:
     warnings.warn(f"papers/{wing} is left out ({type(error).__name__}: {error})", stacklevel=3)
 
 
-def _all(module: str, name: str, *default: list) -> list:
-    """What the wings' modules of this name list under `name`; by `default`, where one has none."""
+def _all(module: str, name: str, *chosen: ModuleType) -> list:
+    """What the modules of this name list under `name`, in the `chosen` wings or in all."""
     found = []
-    for wing in wings():
+    for wing in chosen or wings():
         try:
-            found += getattr(importlib.import_module(f"{wing.__name__}.{module}"), name, *default)
+            found += getattr(importlib.import_module(f"{wing.__name__}.{module}"), name)
         except Exception as error:  # whatever a wing's code may raise
             _warn(f"{wing.__name__.rpartition('.')[2]}/{module}.py", error)
     return found
@@ -73,9 +73,9 @@ def claims() -> list[Claim]:
     return _all("claims", "CLAIMS")
 
 
-def findings() -> list[Finding]:
-    """What the wings say in plain words."""
-    return _all("claims", "FINDINGS", [])
+def findings() -> dict[str, list[Finding]]:
+    """What each wing says in plain words, by its slug."""
+    return {wing.SLUG: _all("claims", "FINDINGS", wing) for wing in wings()}
 
 
 def scoreboard(paper: str | None = None) -> list[dict]:

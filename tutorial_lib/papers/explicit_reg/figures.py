@@ -290,12 +290,11 @@ def draw_control(table: pd.DataFrame, dataset: str):
         axis.axvline(100, color=STYLES[BASELINE]["color"], lw=1)
         names = [f"{NAMES.get(network, '2x32')}, {NAMES[activation]}" for network, activation in nets]
         axis.set_yticks(range(len(nets)), names)
-        axis.set(title=MEASURED[measure], ylim=(len(nets) - 0.5, -0.5))
+        axis.set(title=MEASURED[measure], xlabel="% of the baseline's distance", ylim=(len(nets) - 0.5, -0.5))
         axis.set_xlim(left=0)
     handles = {label: h for a in axes for h, label in zip(*a.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=3, fontsize="small")
-    figure.suptitle(f"{dataset}, {seeds_of(table)}")
-    figure.supxlabel("distance from the noise (% of the baseline's)", fontsize="medium")
+    figure.suptitle(f"distance from training with noise: {dataset}, {seeds_of(table)}")
     return figure
 
 
