@@ -13,35 +13,46 @@ REDIRECT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Moved<
 """
 
 
+def numbered(env) -> dict[str, tuple[int, ...]]:
+    """The number of every page of a chapter: (4,) of its first, (4, 1) and so on of the others, the lab included."""
+    found = {}
+    for wing in wings():
+        first = f"book/{wing.SLUG}/index"
+        if first in env.toc_secnumbers:
+            found[first] = (wing.NUMBER,)
+            found |= {page: (wing.NUMBER, k) for k, page in enumerate(env.toctree_includes.get(first, []), start=1)}
+    return found
+
+
 def number_by_plan(app):
     """Chapters 1 to 5, pages 4.1, 4.2, …; no numbers within a page. Equations and theorems count through a chapter."""
-    assign = Collector.assign_section_numbers
+    sections, figures = Collector.assign_section_numbers, Collector.assign_figure_numbers
 
     def assign_section_numbers(self, env):
-        changed = assign(self, env)
-        chapters = {wing.SLUG: wing.NUMBER for wing in wings()}
-        for name in env.toc_secnumbers:
-            folder, _, rest = name.partition("/")
-            slug = rest.partition("/")[0]
-            if slug not in chapters or folder not in ("book", "notebooks"):
-                continue
-            pages = env.toctree_includes.get(f"book/{slug}/index", env.toctree_includes.get(f"book/{slug}", []))
-            number = (chapters[slug], pages.index(name) + 1) if name in pages else (chapters[slug],)
+        changed = sections(self, env)
+        for name, number in numbered(env).items():
             env.toc_secnumbers[name] = {"": number}
             env.titles[name]["secnumber"] = number
             for reference in env.tocs[name].findall(nodes.reference):
                 reference["secnumber"] = None if reference["anchorname"] else number
         return changed
 
-    Collector.assign_section_numbers = assign_section_numbers
+    def assign_figure_numbers(self, env):
+        changed = figures(self, env)
+        for name in numbered(env):  # only now: what stands in a section is numbered by its page
+            for reference in env.tocs[name].findall(nodes.reference):
+                env.toc_secnumbers[name].setdefault(reference["anchorname"], None)
+        return changed
+
+    Collector.assign_section_numbers, Collector.assign_figure_numbers = assign_section_numbers, assign_figure_numbers
 
 
 def redirect(app, exception):
     """What was one page is a folder of pages now."""
     if exception is None and app.builder.format == "html":
         for wing in wings():
-            old = Path(app.outdir) / "book" / f"{wing.SLUG}.html"
-            if (old.parent / wing.SLUG / "index.html").exists():
+            if (Path(app.outdir) / "book" / wing.SLUG / "index.html").exists():
+                old = Path(app.outdir) / "book" / f"{wing.SLUG}.html"
                 old.write_text(REDIRECT.format(slug=wing.SLUG), encoding="utf-8")
 
 
