@@ -579,7 +579,8 @@ def test_the_toy_model_in_the_page_is_the_one_in_the_package(browser):
     """Every run and every cell of the map of phases, computed by the page, against `descend` and `phase`."""
     import numpy as np
 
-    from tutorial_lib.papers.ninr.method import descend, phase
+    from tutorial_lib.papers.ninr.explorers import _steps
+    from tutorial_lib.papers.ninr.method import PHASES, descend, phase
 
     with Page(browser, page_of("The toy model")) as opened:
         root = explorer(opened, "The toy model")
@@ -612,23 +613,21 @@ def test_the_toy_model_in_the_page_is_the_one_in_the_package(browser):
                 index = line["step + 1"].astype(int).to_numpy() - 1
                 assert line["value"].astype(float).to_numpy() == pytest.approx(path[key][index], rel=6e-2, abs=2e-12)
                 assert len(line) > 10 or found == "divergent"
-            cells = root.locator("rect.tl-cell").evaluate_all(
-                "els => els.map(e => [Number(e.dataset.x), Number(e.dataset.y), e.dataset.value])"
-            )
-            assert len(cells) == 41 * 16
-            for eta_row in sorted({y for _, y, _ in cells}):
-                row = [(x, name) for x, y, name in cells if y == eta_row]
-                paths = descend(
-                    [w], [w], [w], eta=eta_row, sigma=np.array([x for x, _ in row]), steps=round(20 / eta_row)
-                )
+            codes = root.locator("image.tl-map").get_attribute("data-codes").split("|")
+            assert [len(row) for row in codes] == [41] * 16
+            for row, eta_row in zip(codes, _steps(0.01, 10**-0.5), strict=True):
+                sigmas = np.array(_steps(0.1, 1000))
+                paths = descend([w], [w], [w], eta=eta_row, sigma=sigmas, steps=round(20 / eta_row))
                 ours = [phase(a, b) for a, b in zip(paths["w_ni"], paths["loss"], strict=True)]
-                assert ours == [name for _, name in row]
+                assert ours == [PHASES[int(code)] for code in row]
 
 
 def test_a_click_on_the_map_moves_the_point_and_batch_noise_moves_the_run(browser):
     with Page(browser, page_of("The toy model")) as opened:
         root = explorer(opened, "The toy model")
-        root.locator("rect.tl-cell").nth(41 * 3 + 5).click()
+        picture = root.locator("image.tl-map")
+        box = picture.bounding_box()  # the sixth σ, the fourth η
+        picture.click(position={"x": box["width"] * 5.5 / 41, "y": box["height"] * (1 - 3.5 / 16)})
         slider = control(root, "sigma")
         point = root.locator("circle.tl-point")
         assert float(slider.get_attribute("aria-valuetext")) == float(point.get_attribute("data-x")) == 0.3162
@@ -819,3 +818,141 @@ def test_the_old_page_leads_to_the_new_ones(browser, slug):
     with Page(browser, f"book/{slug}") as opened:
         opened.page.wait_for_url(f"**/book/{slug}/index.html")
         assert opened.errors == []
+
+
+# --- explorers as instruments
+
+
+def toolbar(root, name):
+    return root.locator(".tl-tools").get_by_role("button", name=name)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_explorer_has_a_title_and_can_be_taken_away(browser, chapter, tmp_path):
+    from PIL import Image
+
+    for page, shown in pages_of(chapter).items():
+        with Page(browser, page) as opened:
+            for title in shown:
+                root = explorer(opened, title)
+                assert root.locator(".tl-head strong").inner_text() == title
+                with opened.page.expect_download() as download:
+                    toolbar(root, "Save PNG").click()
+                download.value.save_as(tmp_path / "picture.png")
+                picture = Image.open(tmp_path / "picture.png").convert("RGB")
+                figure = root.locator(".tl-figure").bounding_box()
+                assert picture.width == pytest.approx(2 * figure["width"], abs=3)
+                assert picture.height > 2 * figure["height"] and len(picture.getcolors(1 << 20)) > 20, title
+
+
+def test_a_link_opens_what_the_reader_saw(browser):
+    """Two explorers on one page, a series switched off in one of them; nothing in the address at the start."""
+    with Page(browser, page_of("Accuracy over the number")) as opened:
+        samples, densities = (explorer(opened, t) for t in ("Accuracy over the number", "Densities"))
+        assert "#" not in opened.page.url
+        choose(samples, "dataset", "mnist")
+        choose(densities, "noise", densities.locator("option").nth(2).inner_text())
+        first = densities.locator(".tl-legend button").first
+        name = first.get_attribute("data-name")
+        first.click()
+        noise = control(densities, "noise").input_value()
+        address = opened.page.url
+        opened.page.goto("about:blank")
+        opened.page.goto(address)
+        samples, densities = (explorer(opened, t) for t in ("Accuracy over the number", "Densities"))
+        assert control(samples, "dataset").input_value() == "mnist"
+        assert control(densities, "noise").input_value() == noise
+        assert densities.locator(f"path[data-series='{name}']").count() == 0
+        toolbar(densities, "Reset").click()
+        assert densities.locator(f"path[data-series='{name}']").count() == 1 and "densities" not in opened.page.url
+        toolbar(samples, "Reset").click()
+        assert "#" not in opened.page.url
+
+
+def test_an_address_that_asks_for_nonsense_shows_what_is_there(browser):
+    with Page(browser, page_of("Spectrum and learned function")) as opened:
+        start = opened.page.url
+        opened.page.goto("about:blank")
+        name = "spectrum-and-learned-function-along-training"
+        opened.page.goto(f"{start}#{name}.variance=much&{name}.step=1e9&{name}.without=nobody&other.x=1")
+        root = explorer(opened, "Spectrum and learned function")
+        assert control(root, "variance").get_attribute("aria-valuetext") == "1e-4"
+        slider = control(root, "step")
+        assert slider.input_value() == slider.get_attribute("max") and opened.errors == []
+
+
+def test_outside_the_book_the_address_is_left_alone(browser, tmp_path):
+    """In JupyterLab and Colab it is not ours."""
+    page = tmp_path / "page.html"
+    found = made("explicit-reg")["Two sides of Theorem 1"]
+    page.write_text(f'<meta charset="utf-8"><body>{found.html}', encoding="utf-8")
+    with Page(browser, BOARD) as opened:
+        opened.page.goto(page.as_uri() + "#here")
+        (root,) = explorers_of(opened)
+        assert toolbar(root, "Copy link").count() == 0
+        choose(root, "activation", "ReLU")
+        root.locator(".tl-legend button").first.click()
+        assert opened.page.url.endswith("#here") and root.locator("[aria-pressed=false]").count() == 1
+
+
+def test_the_crosshair_tells_values_errors_and_seeds(browser):
+    with Page(browser, page_of("Two sides of Theorem 1")) as opened:
+        root = explorer(opened, "Two sides of Theorem 1")
+        chart = root.locator(".tl-figure svg").first
+        dots = chart.locator("circle[data-series]")
+        dots.nth(3).scroll_into_view_if_needed()
+        box = dots.nth(3).bounding_box()
+        x = float(dots.nth(3).get_attribute("data-x"))
+        opened.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 40)
+        told = chart.locator(".tl-tip text").all_text_contents()
+        assert told[0].endswith(f" {x:g}") and "deviation" in told[0]
+        at = {(n, float(v)) for n, a, v in dots.evaluate_all(
+            "els => els.map(e => [e.dataset.series, e.dataset.x, e.dataset.value])") if float(a) == x}  # fmt: skip
+        assert len(told) == 1 + len(at)
+        for name, value in at:
+            (line,) = [text for text in told if text.startswith(f"{name}: ")]
+            assert f": {value:.2f} ± " in line and re.search(r"\(\d+ seeds\)$", line)
+        opened.page.mouse.move(2, 2)
+        assert chart.locator(".tl-tip, .tl-cross").count() == 0
+        chart.focus()
+        opened.page.keyboard.press("ArrowRight")
+        first = chart.locator(".tl-tip text").first.text_content()
+        opened.page.keyboard.press("ArrowRight")
+        assert first != chart.locator(".tl-tip text").first.text_content()
+
+
+def test_a_play_button_goes_to_the_last_stop(browser):
+    with Page(browser, page_of("Sensitivity and reliability")) as opened:
+        root = explorer(opened, "Sensitivity and reliability")
+        slider, button = control(root, "sigma"), root.get_by_role("button", name="Play")
+        slider.focus()
+        opened.page.keyboard.press("End")
+        button.click()  # from the end it begins anew
+        assert slider.input_value() == "0"
+        opened.page.wait_for_function("e => Number(e.value) > 1", arg=slider.element_handle())
+        root.get_by_role("button", name="Pause").click()
+        stands = slider.input_value()
+        opened.page.wait_for_timeout(1300)
+        assert slider.input_value() == stands
+        last = slider.get_attribute("max")
+        slider.evaluate("(e, at) => { e.value = at - 1; e.dispatchEvent(new Event('input')); }", int(last))
+        button.click()
+        root.get_by_role("button", name="Play").wait_for()  # it stops by itself
+        opened.page.wait_for_function("([e, at]) => e.value === at", arg=[slider.element_handle(), last])
+
+
+def test_presets_set_what_they_say(browser):
+    with Page(browser, page_of("Accuracy on disturbed images")) as opened:
+        root = explorer(opened, "Accuracy on disturbed images")
+        toolbar(root, "FC, the paper's decay").click()
+        assert control(root, "network").input_value() == "FC"
+        assert control(root, "sigma").get_attribute("aria-valuetext") == "51.8"
+
+
+def test_controls_stay_in_view_on_a_phone(browser):
+    with Page(browser, page_of("Sensitivity and reliability"), viewport={"width": 390, "height": 800}) as opened:
+        root = explorer(opened, "Sensitivity and reliability")
+        last = root.locator(".tl-figure svg").last
+        last.evaluate("e => e.scrollIntoView({block: 'end'})")
+        form, chart = root.locator(".tl-controls").bounding_box(), last.bounding_box()
+        assert form["y"] >= 0 and form["y"] + form["height"] < chart["y"] + chart["height"] <= 801

@@ -8,17 +8,19 @@
   const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
   const SERIES = ["var(--tl-a)", "var(--tl-b)", "var(--tl-c)", "var(--tl-d)", "var(--tl-e)"];
   const DASHES = ["", "7 4", "2 3", "9 3 2 3", "1 2"];
+  const REGIONS = ["#d3e6f5", "#3d87bd", "#f2a541", "#6b1d3a"]; // light, middle, bright, dark: apart in print, too
+  const ours = !!document.querySelector("article.bd-article"); // the page's address is the book's: state may stand in it
 
   let column, everything, found = {};
   function load(columns) {
     column = {};
-    for (const [name, c] of Object.entries(columns)) column[name] = c.levels ? c.codes.map((k) => c.levels[k]) : c.data;
+    for (const [name, c] of Object.entries(columns)) column[name] = c.levels ? Array.from(c.codes, (k) => c.levels[typeof k === "string" ? parseInt(k, 36) : k]) : c.data;
     everything = column[spec.value].map((_, i) => i);
   }
   load(spec.columns);
 
   function make(tag, attributes, parent, text) {
-    const svg = ["svg", "g", "rect", "line", "path", "circle", "text", "defs", "pattern", "title"].includes(tag);
+    const svg = ["svg", "g", "rect", "line", "path", "circle", "text", "defs", "pattern", "title", "image"].includes(tag);
     const node = svg ? document.createElementNS(NAMESPACE, tag) : document.createElement(tag);
     for (const [key, value] of Object.entries(attributes || {})) node.setAttribute(key, value);
     if (text !== undefined) node.textContent = text;
@@ -35,8 +37,11 @@
   };
 
   function start(root) {
-    const state = { ...spec.start };
+    const state = { ...spec.start }, off = new Set(); // off: the series that the reader has switched off
     root.textContent = "";
+    const head = make("div", { class: "tl-head" }, root);
+    make("strong", {}, head, spec.title);
+    const tools = make("span", { class: "tl-tools" }, head);
     const form = make("div", { class: "tl-controls", role: "group", "aria-label": spec.title + ": controls" }, root);
     const figure = make("div", { class: "tl-figure" }, root);
     const legend = make("div", { class: "tl-legend" }, root);
@@ -45,24 +50,101 @@
     make("summary", {}, details, "Data as a table");
     const sheet = make("div", { class: "tl-table" }, details);
     const widgets = spec.controls.map((control, k) => {
-      const label = make("label", { for: `${id}-${k}` }, form);
+      const field = make("div", { class: "tl-field" }, form);
+      const label = make("label", { for: `${id}-${k}` }, field);
       const name = make("span", {}, label, control.label);
       const numeric = typeof (control.values || column[control.column]).find((v) => v !== null) === "number";
       const input = make(numeric ? "input" : "select", { id: `${id}-${k}`, "data-control": control.column }, label);
+      const ends = numeric && make("div", { class: "tl-ends", "aria-hidden": "true" }, field);
       if (numeric) Object.assign(input, { type: "range", min: 0, step: 1 });
       const set = () => {
         state[control.column] = input.available[numeric ? Number(input.value) : input.selectedIndex];
         update();
+        write();
       };
+      if (control.play) play(make("button", { type: "button", class: "tl-play" }, field), input, set, control.label);
       input.addEventListener("input", set);
       input.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab would take the arrow keys
-      return { control, input, name, numeric };
+      return { control, input, name, numeric, ends };
     });
+    for (const [text, wanted] of Object.entries(spec.presets || {})) tool(text, () => go(wanted));
+    tool("Reset", () => go(spec.start));
+    if (ours) tool("Copy link", link);
+    tool("Save PNG", () => picture(figure, readout.textContent));
+    tool("Save all data as CSV", save);
+
+    function tool(text, act) {
+      make("button", { type: "button" }, tools, text).addEventListener("click", act);
+    }
+    function go(wanted) {
+      Object.assign(state, wanted);
+      off.clear();
+      update();
+      write();
+    }
+    // a slider that goes by itself, from its first stop on, until it has reached the last
+    function play(button, input, set, label) {
+      let timer = null;
+      const tell = () => {
+        button.textContent = timer ? "❚❚" : "▶";
+        button.setAttribute("aria-label", `${timer ? "Pause" : "Play"}: ${label}`);
+      };
+      const stop = () => {
+        clearInterval(timer);
+        timer = null;
+        tell();
+      };
+      const move = (position) => {
+        input.value = position;
+        set();
+        if (position >= Number(input.max)) stop();
+      };
+      button.addEventListener("click", () => {
+        if (timer) return stop();
+        timer = setInterval(() => (root.isConnected ? move(Number(input.value) + 1) : stop()), 600);
+        if (Number(input.value) >= Number(input.max)) move(0);
+        tell();
+      });
+      input.addEventListener("pointerdown", stop);
+      tell();
+    }
+
+    // ---- the state in the page's address: title.column=value for all that is not as at the start ----
+    const key = (name) => `${spec.file}.${name}`;
+    function write() {
+      if (!ours) return;
+      const state_ = new URLSearchParams(location.hash.slice(1));
+      for (const name of [...state_.keys()]) if (name.startsWith(key("")) || !name.includes(".")) state_.delete(name);
+      for (const { control } of widgets) {
+        if (state[control.column] !== spec.start[control.column]) state_.set(key(control.column), state[control.column]);
+      }
+      if (off.size) state_.set(key("without"), [...off].join("|"));
+      history.replaceState(null, "", String(state_) ? `#${state_}` : location.pathname + location.search);
+    }
+    function read() {
+      const wanted = new URLSearchParams(location.hash.slice(1));
+      if (![...wanted.keys()].some((name) => name.startsWith(key("")))) return false;
+      for (const { control, numeric } of widgets) {
+        const value = wanted.get(key(control.column)), number = Number(value);
+        state[control.column] = value === null || (numeric && !Number.isFinite(number)) ? spec.start[control.column] : numeric ? number : value;
+      }
+      off.clear();
+      for (const name of (wanted.get(key("without")) || "").split("|")) if (name) off.add(name);
+      return true;
+    }
+    function link(event) {
+      write();
+      const done = (text) => {
+        event.target.textContent = text;
+        setTimeout(() => (event.target.textContent = "Copy link"), 1500);
+      };
+      (navigator.clipboard ? navigator.clipboard.writeText(location.href) : Promise.reject()).then(() => done("Copied"), () => done("It is in the address bar"));
+    }
 
     // The rows that the filters leave; a value that is not there gives way to the nearest that is.
     function settle() {
       let rows = everything;
-      for (const { control, input, name, numeric } of widgets) {
+      for (const { control, input, name, numeric, ends } of widgets) {
         const available = control.values || distinct(control.column, rows).filter((v) => v !== null);
         if (!available.includes(state[control.column])) {
           const wanted = state[control.column];
@@ -78,6 +160,7 @@
           input.value = position;
           input.setAttribute("aria-valuetext", show(state[control.column]));
           name.textContent = `${control.label} = ${show(state[control.column])}`;
+          ends.replaceChildren(...[available[0], available[available.length - 1]].map((v) => make("span", {}, null, show(v))));
         } else {
           if (!same) input.replaceChildren(...available.map((v) => make("option", {}, null, v)));
           input.selectedIndex = position;
@@ -100,14 +183,23 @@
     function update() {
       const rows = current();
       const width = Math.max(280, Math.min(760, figure.clientWidth || 640));
-      const svg = { heatmap, lines }[spec.kind](rows, width, state, legend, readout, choose);
+      const svg = { heatmap, lines }[spec.kind](rows, width, state, legend, readout, choose, off);
       figure.replaceChildren(svg);
       if (details.open) fill(rows);
     }
     function choose(picked) {
       Object.assign(state, picked);
       update();
+      write();
     }
+    legend.addEventListener("click", (event) => {
+      const entry = event.target.closest("button[data-name]");
+      if (!entry) return;
+      if (!off.delete(entry.dataset.name)) off.add(entry.dataset.name);
+      update();
+      write();
+      legend.querySelector(`[data-name="${CSS.escape(entry.dataset.name)}"]`).focus(); // it was drawn anew
+    });
     function fill(rows) {
       const names = Object.keys(column);
       const table = make("table", {});
@@ -118,14 +210,13 @@
         const line = make("tr", {}, body);
         names.forEach((n) => make("td", {}, line, column[n][i] === null ? "–" : show(column[n][i])));
       }
-      const save = make("button", { type: "button" }, null, "Save all data as CSV");
-      save.addEventListener("click", () => {
-        const text = [names, ...everything.map((i) => names.map((n) => column[n][i]))].map((r) => r.map(field).join(",") + "\r\n").join("");
-        const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-        make("a", { href: url, download: spec.file + ".csv" }).click();
-        URL.revokeObjectURL(url);
-      });
-      sheet.replaceChildren(save, table);
+      sheet.replaceChildren(table);
+    }
+    function save() {
+      current();
+      const names = Object.keys(column);
+      const text = [names, ...everything.map((i) => names.map((n) => column[n][i]))].map((r) => r.map(field).join(",") + "\r\n").join("");
+      give(new Blob([text], { type: "text/csv" }), "csv");
     }
     details.addEventListener("toggle", () => details.open && fill(current()));
     let last = 0;
@@ -135,216 +226,53 @@
         update();
       }
     }).observe(figure);
+    const asked = ours && read();
     update();
+    if (!ours) return;
+    if (asked) root.scrollIntoView();
+    addEventListener("hashchange", () => {
+      if (!read()) return;
+      update();
+      root.scrollIntoView();
+    });
   }
 
-  function canvas(width, height, label) {
-    return make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label });
+  // ---- to take away: a file, or the figure as a picture, with the styles that the page gives it ----
+  function give(blob, ending) {
+    const url = URL.createObjectURL(blob);
+    make("a", { href: url, download: `${spec.file}.${ending}` }).click();
+    URL.revokeObjectURL(url);
   }
-
-  function axes(svg, box, width, height, x, y) {
-    make("text", { x: (box.left + box.right) / 2, y: height - 8, "text-anchor": "middle", "data-axis": "x" }, svg, x);
-    const middle = (box.top + box.bottom) / 2;
-    make("text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})`, "data-axis": "y" }, svg, y);
-  }
-
-  // ---- heatmap: rows by spec.y, columns by spec.x, colour by spec.value; the picked cell is outlined and read out ----
-  function heatmap(rows, width, state, legend, readout, choose) {
-    const xs = distinct(spec.x, rows), ys = distinct(spec.y, rows);
-    const box = { left: 58, top: 10, right: width - 10 };
-    const cell = (box.right - box.left) / xs.length, tall = Math.max(17, Math.min(cell, 400 / ys.length));
-    box.bottom = box.top + tall * ys.length;
-    const height = box.bottom + 48;
-    const values = new Map(rows.map((i) => [`${column[spec.x][i]}|${column[spec.y][i]}`, i]));
-    const top = Math.max(...rows.map((i) => column[spec.value][i]));
-    const shade = (v) => Math.max(0, Math.min(9, Math.round((9 * v) / top)));
-    const picked = values.get(`${state[spec.x]}|${state[spec.y]}`);
-    const text = spec.readout.replace(/\{(\w+)\}/g, (_, n) =>
-      n in state ? show(state[n]) : picked === undefined ? "–" : n === spec.value || n === spec.error ? fixed(column[n][picked]) : column[n][picked] === null ? "–" : show(column[n][picked]));
-    const svg = canvas(width, height, `${spec.title}. ${text}`);
-    const hatch = make("pattern", { id: `${id}-hatch`, width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, make("defs", {}, svg));
-    make("line", { x1: 0, y1: 0, x2: 0, y2: 6, class: "tl-hatch" }, hatch);
-    const size = Math.min(13, cell / 2.6);
-    ys.forEach((y, r) => {
-      xs.forEach((x, c) => {
-        const i = values.get(`${x}|${y}`), left = box.left + c * cell, upper = box.top + r * tall;
-        const level = i === undefined ? null : shade(column[spec.value][i]);
-        const rect = make("rect", {
-          x: left, y: upper, width: cell, height: tall, fill: level === null ? `url(#${id}-hatch)` : CIVIDIS[level],
-          class: "tl-cell", "data-x": x, "data-y": y,
-          "data-value": level === null ? "" : column[spec.value][i],
-        }, svg);
-        make("title", {}, rect, `${spec.names[spec.x]} ${x}, ${spec.names[spec.y]} ${y}: ${level === null ? "no value" : fixed(column[spec.value][i])}`);
-        rect.addEventListener("click", () => choose({ [spec.x]: x, [spec.y]: y }));
-        if (x === y) make("circle", { cx: left + 6, cy: upper + 6, r: 3, class: "tl-balanced" }, svg);
-        if (level !== null && cell > 26) {
-          make("text", {
-            x: left + cell / 2, y: upper + tall / 2 + size / 3, "text-anchor": "middle", "font-size": size,
-            fill: level > 4 ? "#000" : "#fff", "pointer-events": "none", class: "tl-value",
-          }, svg, column[spec.value][i].toFixed(cell > 44 ? 1 : 0));
-        }
+  async function picture(figure, text) {
+    const charts = [...figure.querySelectorAll("svg")], whole = figure.getBoundingClientRect(), scale = 2, head = 64;
+    const sheet = make("canvas", { width: scale * whole.width, height: scale * (whole.height + head) }), pen = sheet.getContext("2d");
+    const ink = getComputedStyle(figure).color;
+    let back = figure;
+    while (back.parentElement && /, 0\)$|transparent/.test(getComputedStyle(back).backgroundColor)) back = back.parentElement;
+    pen.scale(scale, scale);
+    pen.fillStyle = /, 0\)$|transparent/.test(getComputedStyle(back).backgroundColor) ? "#fff" : getComputedStyle(back).backgroundColor;
+    pen.fillRect(0, 0, whole.width, whole.height + head);
+    pen.fillStyle = ink;
+    pen.font = "bold 15px system-ui, sans-serif";
+    pen.fillText(spec.title, 8, 20, whole.width - 16);
+    pen.font = "13px system-ui, sans-serif";
+    pen.fillText(text, 8, 44, whole.width - 16);
+    for (const chart of charts) {
+      const copy = chart.cloneNode(true), from = [chart, ...chart.querySelectorAll("*")];
+      [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {
+        const style = getComputedStyle(from[k]);
+        for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family"]) node.style[name] = style.getPropertyValue(name);
       });
-      make("text", { x: box.left - 6, y: box.top + (r + 0.5) * tall + 4, "text-anchor": "end" }, svg, show(y));
-    });
-    const every = Math.ceil(24 / cell);
-    xs.forEach((x, c) => {
-      if (c % every === 0) make("text", { x: box.left + (c + 0.5) * cell, y: box.bottom + 16, "text-anchor": "middle" }, svg, show(x));
-    });
-    const c = xs.indexOf(state[spec.x]), r = ys.indexOf(state[spec.y]);
-    for (const style of ["tl-pick-outer", "tl-pick"]) {
-      make("rect", { x: box.left + c * cell, y: box.top + r * tall, width: cell, height: tall, class: style }, svg);
+      copy.setAttribute("xmlns", NAMESPACE);
+      const image = new Image(), place = chart.getBoundingClientRect();
+      image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));
+      await image.decode();
+      pen.drawImage(image, place.left - whole.left, place.top - whole.top + head, place.width, place.height);
     }
-    axes(svg, box, width, height, spec.names[spec.x], spec.names[spec.y]);
-    legend.replaceChildren();
-    const bar = make("span", { class: "tl-bar" }, null);
-    CIVIDIS.forEach((colour) => make("i", { style: `background:${colour}` }, bar));
-    legend.append(`${spec.names[spec.value]}: 0 `, bar, ` ${fixed(top)}`, make("span", { class: "tl-note" }, null, spec.note || ""));
-    readout.textContent = text;
-    return svg;
+    sheet.toBlob((blob) => give(blob, "png"), "image/png");
   }
 
-  // ---- lines: spec.value over spec.x, one line for each value of spec.series; in panels, or in one ----
-  function lines(rows, width, state, legend, readout, choose) {
-    const notes = compute ? found.note : spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
-    const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.value] }];
-    const beside = panels.length > 1 && width > 600;
-    const wrapper = make("div", { class: beside ? "tl-panels" : "" });
-    const told = panels.map((panel, k) => {
-      const own = (i) => panel.name === undefined || column.panel[i] === panel.name;
-      const size = beside && k + 1 < panels.length + (panels.length + 1) % 2 ? (width - 12) / 2 : width; // an odd one has a row
-      if (panel.map) return map(found.map, panel, size, state, wrapper, choose);
-      return chart(rows.filter(own), panel, panel.name === undefined || compute ? null : everything.filter(own), size, state, wrapper);
-    });
-    const text = notes || told.join(" ");
-    for (const svg of wrapper.children) svg.setAttribute("aria-label", `${spec.title}. ${text}`);
-    legend.replaceChildren();
-    for (const name of distinct(spec.series, rows)) {
-      const entry = make("span", {}, legend);
-      const mark = make("svg", { width: 34, height: 10, "aria-hidden": "true" }, entry);
-      make("path", { d: "M0,5L34,5", ...look(name) }, mark);
-      entry.append(" " + name);
-    }
-    readout.textContent = text;
-    return wrapper;
-  }
-  // A map of named regions over two controls on log scales, computed, with the reader's point; a click moves the point.
-  function map({ x, y, names, code, line }, panel, width, state, parent, choose) {
-    const across = width < 480 ? 2 : names.length, height = 280 + 20 * Math.ceil(names.length / across);
-    const box = { left: 62, top: height - 266, right: width - 24, bottom: height - 50 };
-    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, parent);
-    const scale = (values, from, to) => {
-      const logs = values.map(Math.log10), half = (logs[logs.length - 1] - logs[0]) / (logs.length - 1) / 2;
-      const at = (v) => from + ((Math.log10(v) - logs[0] + half) / (logs[logs.length - 1] - logs[0] + 2 * half)) * (to - from);
-      return { at, half };
-    };
-    const X = scale(x, box.left, box.right), Y = scale(y, box.bottom, box.top);
-    y.forEach((b, r) => x.forEach((a, c) => {
-      const left = X.at(a / 10 ** X.half), top = Y.at(b * 10 ** Y.half);
-      const rect = make("rect", {
-        x: left, y: top, width: X.at(a * 10 ** X.half) - left + 0.5, height: Y.at(b / 10 ** Y.half) - top + 0.5,
-        class: "tl-cell", fill: CIVIDIS[[0, 4, 7, 9][code[r][c]]], "data-x": a, "data-y": b, "data-value": names[code[r][c]],
-      }, svg);
-      make("title", {}, rect, `${panel.x} ${show(a)}, ${panel.y} ${show(b)}: ${names[code[r][c]]}`);
-      rect.addEventListener("click", () => choose({ [panel.picks[0]]: a, [panel.picks[1]]: b }));
-    }));
-    names.forEach((name, k) => {
-      const left = box.left + ((k % across) * (box.right - box.left)) / across, top = 4 + 20 * Math.floor(k / across);
-      make("rect", { x: left, y: top, width: 14, height: 14, fill: CIVIDIS[[0, 4, 7, 9][k]], class: "tl-key" }, svg);
-      make("text", { x: left + 19, y: top + 12 }, svg, name);
-    });
-    const few = (values) => values.filter((v) => Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-3);
-    few(x).forEach((v) => make("text", { x: X.at(v), y: box.bottom + 17, "text-anchor": "middle" }, svg, show(v)));
-    few(y).forEach((v) => make("text", { x: box.left - 7, y: Y.at(v) + 4, "text-anchor": "end" }, svg, show(v)));
-    const inside = line.points.map(([a, b]) => [X.at(a), Y.at(b)]).filter(([a]) => a >= box.left && a <= box.right);
-    if (inside.length > 1) {
-      for (const style of ["tl-point-outer", "tl-theory"]) make("path", { d: `M${inside.map((p) => p.join(",")).join("L")}`, class: style }, svg);
-      make("title", {}, svg.lastChild, line.name);
-      make("text", { x: inside[inside.length - 1][0] + 8, y: box.top + 16, class: "tl-value", "font-size": 13 }, svg, line.name);
-    }
-    const point = { cx: X.at(state[panel.picks[0]]), cy: Y.at(state[panel.picks[1]]) };
-    make("circle", { ...point, r: 8, class: "tl-point-outer" }, svg);
-    make("circle", { ...point, r: 8, class: "tl-point", "data-x": state[panel.picks[0]], "data-y": state[panel.picks[1]] }, svg);
-    axes(svg, box, width, height, panel.x, panel.y);
-    return "";
-  }
-  function look(name) {
-    if (name === spec.reference) return { style: "stroke:var(--tl-soft)", class: "tl-line tl-reference" };
-    const k = distinct(spec.series, everything).filter((v) => v !== spec.reference).indexOf(name); // it keeps its colour
-    return { class: "tl-line", style: `stroke:${SERIES[k % SERIES.length]}`, "stroke-dasharray": DASHES[k % DASHES.length] };
-  }
-  // One panel: `rows` drawn; the axes span `whole` (so that they stand still while a slider moves), or else `rows`.
-  function chart(rows, panel, whole, width, state, parent) {
-    const height = 360, box = { left: 62, top: 12, right: width - 24, bottom: height - 50 };
-    const names = distinct(spec.series, rows);
-    const grow = spec.log ? Math.log10 : (v) => v;
-    const spanned = whole || rows;
-    const all = spanned.map((i) => grow(column[spec.x][i]));
-    let [low, high] = [Math.min(...all), Math.max(...all)];
-    if (low === high) [low, high] = [low - 0.5, high + 0.5];
-    const margin = (i) => (spec.error && column[spec.error][i]) || 0;
-    const values = spanned.map((i) => column[spec.value][i]);
-    let step, top, floor, rise = (v) => v;
-    if (panel.log) { // whole powers of ten, eight at most; what lies below is drawn on the lowest line
-      rise = (v) => Math.max(floor, Math.log10(v));
-      const positive = values.filter((v) => v > 0);
-      top = Math.ceil(Math.log10(Math.max(...positive)) - 1e-9);
-      floor = Math.max(top - 8, Math.min(top - 1, Math.floor(Math.log10(Math.min(...positive)) + 1e-9)));
-      step = top - floor > 5 ? 2 : 1;
-    } else {
-      const peak = Math.max(...spanned.map((i) => column[spec.value][i] + margin(i)), 1e-9), least = Math.min(...values, 0);
-      step = nice((peak - least) / 5);
-      top = step * Math.ceil(peak / step - 1e-9);
-      floor = step * Math.floor(least / step + 1e-9);
-    }
-    const X = (v) => box.left + ((grow(v) - low) / (high - low)) * (box.right - box.left);
-    const Y = (v) => box.bottom - ((rise(v) - floor) / (top - floor)) * (box.bottom - box.top);
-    const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, parent);
-    for (let v = floor; v <= top + 1e-9; v += step) {
-      const at = panel.log ? 10 ** v : v;
-      make("line", { x1: box.left, x2: box.right, y1: Y(at), y2: Y(at), class: "tl-grid" }, svg);
-      make("text", { x: box.left - 7, y: Y(at) + 4, "text-anchor": "end" }, svg, show(panel.log ? Number(`1e${v}`) : v));
-    }
-    const powers = [-4, -3, -2, -1, 0, 1, 2, 3, 4].map((p) => Number(`1e${p}`));
-    const ticks = spec.log ? powers.filter((t) => grow(t) >= low - 1e-9 && grow(t) <= high + 1e-9) : span(low, high, nice((high - low) / (width < 420 ? 4 : 6)));
-    ticks.forEach((t) => {
-      make("line", { x1: X(t), x2: X(t), y1: box.bottom, y2: box.bottom + 5, class: "tl-axis" }, svg);
-      make("text", { x: X(t), y: box.bottom + 19, "text-anchor": "middle" }, svg, show(t));
-    });
-    make("line", { x1: box.left, x2: box.right, y1: box.bottom, y2: box.bottom, class: "tl-axis" }, svg);
-    if (panel.mark) {
-      make("line", { x1: X(state[panel.mark]), x2: X(state[panel.mark]), y1: box.top, y2: box.bottom, class: "tl-mark", "data-mark": state[panel.mark] }, svg);
-    }
-    const ends = names.map((name) => {
-      const line = rows.filter((i) => column[spec.series][i] === name).sort((a, b) => column[spec.x][a] - column[spec.x][b]);
-      if (spec.error && line.some(margin)) {
-        const edge = (i, sign) => `${X(column[spec.x][i])},${Y(Math.max(panel.log ? 10 ** floor : floor, column[spec.value][i] + sign * margin(i)))}`;
-        const ring = [...line.map((i) => edge(i, 1)), ...line.slice().reverse().map((i) => edge(i, -1))];
-        make("path", { d: `M${ring.join("L")}Z`, style: look(name).style.replace("stroke", "fill") + ";opacity:.18" }, svg);
-      }
-      const points = line.map((i) => `${X(column[spec.x][i])},${Y(column[spec.value][i])}`);
-      make("path", { d: `M${points.join("L")}`, ...look(name), "data-series": name }, svg);
-      if (line.length < 40 && name !== spec.reference) {
-        line.forEach((i) => {
-          const dot = make("circle", { cx: X(column[spec.x][i]), cy: Y(column[spec.value][i]), r: 3.5, style: look(name).style.replace("stroke", "fill"), "data-series": name, "data-x": column[spec.x][i], "data-value": column[spec.value][i] }, svg);
-          make("title", {}, dot, `${name}, ${spec.symbol} = ${column[spec.x][i]}: ${fixed(column[spec.value][i])}`);
-        });
-      }
-      const [a, b] = [line[0], line[line.length - 1]];
-      const at = (i) => `${fixed(column[spec.value][i])} at ${spec.symbol} = ${column[spec.x][i]}`;
-      return `${name}: ${a === b ? at(a) : at(a) + ", " + at(b)}`;
-    });
-    axes(svg, box, width, height, panel.x, panel.y);
-    return ends.join("; ") + ".";
-  }
-  function nice(v) {
-    const power = 10 ** Math.floor(Math.log10(v));
-    return power * [1, 2, 2.5, 5, 10].find((m) => m * power >= v * 0.999);
-  }
-  function span(low, high, step) {
-    const found = [];
-    for (let v = Math.ceil(low / step) * step; v <= high + step / 1e6; v += step) found.push(Math.round(v * 1e6) / 1e6);
-    return found;
-  }
+  // charts.js
 
   for (const root of document.querySelectorAll(`.tl-explorer[data-id="${id}"]:not([data-ready])`)) {
     root.dataset.ready = "yes";

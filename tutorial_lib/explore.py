@@ -4,10 +4,12 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .draw import small_png
@@ -41,6 +43,7 @@ def explorer(
     picture,
     y: str | None = None,
     error: str | None = None,
+    seeds: int | str | None = None,
     series: str | None = None,
     panels: list[dict] | None = None,
     reference: str | None = None,
@@ -50,6 +53,7 @@ def explorer(
     symbol: str = "",
     log: bool = False,
     digits: int = 1,
+    presets: dict[str, dict] | None = None,
     compute: str | None = None,
 ) -> Explorer:
     """An explorer of `table` (tidy: a row a value), or of what the page itself computes.
@@ -60,10 +64,11 @@ def explorer(
     and powers of ten on the upright axis with ``"log": True``; the series `reference` is thin and without dots.
     `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders, text becomes menus, each offering
     what the ones before it leave; a row without a value holds for every value of the control; with ``"pick": True`` the
-    control picks a cell of the heatmap and filters nothing. `start` holds the controls' first values, `names` the
-    columns' names for the reader. `readout` is the sentence under the heatmap with columns in braces; `notes` replaces
-    the sentence under lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where
-    scripts do not run.
+    control picks a cell of the heatmap and filters nothing; with ``"play": True`` it can be set going. `start` holds
+    the controls' first values, `presets` maps names to values of some, `names` the columns to names for the reader.
+    `seeds` is the number of seeds behind every value, or a column that holds it. `readout` is the sentence under the
+    heatmap with columns in braces; `notes` replaces the sentence under lines, by the controls' values joined with "|".
+    `picture` is a matplotlib Figure, shown where scripts do not run.
 
     With `compute`, the source of a JavaScript function, there is no table: each control has its ``"values"``, and
     ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel
@@ -80,16 +85,17 @@ def explorer(
         raise ValueError(f"the table has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
     spec = {
         "kind": kind, "title": title, "controls": controls, "start": start, "x": x, "y": y, "value": value,
-        "error": error, "series": series, "panels": panels, "reference": reference, "names": names, "readout": readout,
-        "note": note, "notes": notes,
+        "error": error, "seeds": seeds, "series": series, "panels": panels, "reference": reference, "names": names,
+        "readout": readout, "note": note, "notes": notes, "presets": presets,
         "symbol": symbol, "log": log, "digits": digits, "file": title.lower().replace(" ", "-"),
         "columns": {name: _column(table[name]) for name in table.columns},
     }  # fmt: skip
     # "</" would end the script element early
     data = json.dumps(spec, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     identity = "tl" + hashlib.sha256(data.encode()).hexdigest()[:10]
-    script = (_HERE / "explore.js").read_text(encoding="utf-8").strip()
-    style = (_HERE / "explore.css").read_text(encoding="utf-8")
+    script, charts = ((_HERE / name).read_text(encoding="utf-8") for name in ("explore.js", "charts.js"))
+    script = re.sub(r"^ *(//.*)?\n?", "", script.strip().replace("  // charts.js\n", charts), flags=re.MULTILINE)
+    style = re.sub(r"\s+", " ", (_HERE / "explore.css").read_text(encoding="utf-8"))
     source = base64.b64encode(small_png(picture, 560)).decode()
     return Explorer(
         f"<style>{style}</style>"
@@ -139,10 +145,12 @@ def live_panel(controls: dict[str, tuple], label: str, compute: Callable[..., tu
 
 
 def _column(values: pd.Series) -> dict:
-    """A column for the page: repeated values as codes into their levels, others as plain numbers."""
+    """A column for the page: repeated values as codes into their levels (one character each, if they are few)."""
     plain = [None if pd.isna(v) else v.item() if hasattr(v, "item") else v for v in values]
     levels = list(dict.fromkeys(plain))
     if len(levels) <= 120:
         position = {v: k for k, v in enumerate(levels)}
+        if len(levels) <= 36:
+            return {"levels": levels, "codes": "".join(np.base_repr(position[v], 36) for v in plain)}
         return {"levels": levels, "codes": [position[v] for v in plain]}
     return {"data": [round(v, 4) if isinstance(v, float) else v for v in plain]}

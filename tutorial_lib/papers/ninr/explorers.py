@@ -26,13 +26,14 @@ def toy() -> Explorer:
         None,
         title="The toy model",
         controls=[
-            {"column": "sigma", "label": "Deviation σ_ε of the noise", "values": _steps(0.1, 1000)},
+            {"column": "sigma", "label": "Deviation σ_ε of the noise", "values": _steps(0.1, 1000), "play": True},
             {"column": "eta", "label": "Learning rate η", "values": _steps(0.01, 10**-0.5)},
             {"column": "w", "label": "Weights at the start, w = 1/√d",
              "values": [float(f"{d**-0.5:.3g}") for d in (785, 300, 100, 30, 10, 3, 1)]},
             {"column": "batch", "label": "Batch size |B|", "values": ["infinite", "1000", "100", "10"]},
         ],
         start={"sigma": 6.31, "eta": 0.1, "w": 0.0357, "batch": "infinite"},
+        presets={"The paper's critical noise": {"sigma": 125.9, "eta": 0.1, "w": 0.0357, "batch": "infinite"}},
         x="x",
         value="value",
         series="series",
@@ -76,7 +77,7 @@ def corruption() -> Explorer:
     first = shipped(f"{SLUG}/fig-2")[-1]
     return explorer(
         "lines",
-        table[["panel", "dataset", "network", "place", "sigma", "training", "x", "value", "sem"]].round(
+        table[["panel", "dataset", "network", "place", "sigma", "training", "x", "value", "sem", "seeds"]].round(
             {"value": 1, "sem": 1}
         ),
         title="Accuracy on disturbed images",
@@ -84,19 +85,25 @@ def corruption() -> Explorer:
             {"column": "dataset", "label": "Data set"},
             {"column": "network", "label": "Network"},
             {"column": "place", "label": "Noise injection nodes at"},
-            {"column": "sigma", "label": "σ_ε (as stated for 28x28 pixels)"},
+            {"column": "sigma", "label": "σ_ε (as stated for 28x28 pixels)", "play": True},
         ],
         start={"dataset": first["dataset"], "network": "CNN", "place": _PLACES[IN], "sigma": 87.5},
         x="x",
         value="value",
         error="sem",
+        seeds="seeds",
+        presets={
+            "CNN, the paper's catapult": {"network": "CNN", "place": _PLACES[IN], "sigma": SIGMAS["cnn", IN][1]},
+            "FC, the paper's decay": {"network": NETWORKS["fc"], "place": _PLACES[IN], "sigma": SIGMAS["fc", IN][0]},
+        },
         series="training",
         panels=[
             {"name": "corrupted", "x": "σ_noise of the test images", "y": "accuracy (%)"},
             {"name": "attacked", "x": "δ of a PGD attack", "y": "accuracy (%)"},
         ],
         names={"panel": "panel", "dataset": "data set", "network": "network", "place": "nodes at", "sigma": "σ_ε",
-               "training": "training", "x": "σ_noise or δ", "value": "accuracy (%)", "sem": "standard error"},
+               "training": "training", "x": "σ_noise or δ", "value": "accuracy (%)", "sem": "standard error",
+               "seeds": "seeds"},
         notes=notes,
         symbol="x",
         picture=draw_robustness(read_table(f"{SLUG}/fig-2", first["dataset"], first["budget"]), first["dataset"]),
@@ -156,9 +163,10 @@ def dynamics() -> Explorer:
         title="Training with a noise injection node",
         controls=[
             {"column": "dataset", "label": "Data set"},
-            {"column": "strength", "label": "Strength η σ_ε² / d_in"},
+            {"column": "strength", "label": "Strength η σ_ε² / d_in", "play": True},
         ],
         start={"dataset": first["dataset"], "strength": 1.0},
+        presets={f"The paper's {phase}": {"strength": strength} for strength, phase in PAPER_STRENGTHS.items()},
         x="x",
         value="value",
         series="of",
