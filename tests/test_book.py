@@ -83,7 +83,9 @@ def test_no_page_asks_for_anything_outside_or_logs_an_error(browser, name):
         assert opened.outside == [] and opened.errors == []
         math = opened.page.locator("span.math, div.math").count()
         if math:
-            opened.page.wait_for_selector("mjx-container", timeout=20_000)
+            everything = "MathJax.startup.promise.then(() => MathJax.startup.document.lazyTypesetAll())"
+            opened.page.evaluate(everything)  # they wait to come into view
+            assert opened.page.locator("mjx-container").count() >= math
             assert opened.page.locator("mjx-merror").count() == 0
 
 
@@ -956,3 +958,37 @@ def test_controls_stay_in_view_on_a_phone(browser):
         last.evaluate("e => e.scrollIntoView({block: 'end'})")
         form, chart = root.locator(".tl-controls").bounding_box(), last.bounding_box()
         assert form["y"] >= 0 and form["y"] + form["height"] < chart["y"] + chart["height"] <= 801
+
+
+def test_the_smoothed_loss_in_the_page_is_the_mean_over_the_noise(browser):
+    """Against numerical integration; and the lowest mean loss never falls as the noise grows."""
+    import numpy as np
+    from scipy.integrate import quad
+
+    data = [(-2.5, -1), (-1.2, -1), (-0.5, 1), (0.3, -1), (1, 1), (2, 1)]
+    with Page(browser, page_of("A loss, smoothed")) as opened:
+        root = explorer(opened, "A loss, smoothed")
+        choose(root, "loss", "one logit")
+        slider = control(root, "deviation")
+        slider.focus()
+        opened.page.keyboard.press("End")
+        deviation = float(slider.get_attribute("aria-valuetext"))
+        rows = told_rows(root)
+        rows[["x", "loss"]] = rows[["x", "loss"]].astype(float)
+        curve = rows[rows["panel"] == "loss"]
+        for name, sigma in (("without", 0.0), ("with the node, on average", deviation)):
+            line = curve[curve["training"] == name].set_index("x")["loss"]
+            for bias in (-5.0, -0.3, 2.0):
+
+                def loss(e, bias=bias, sigma=sigma):
+                    return np.mean([np.logaddexp(0, -2 * y * (x + bias + sigma * e)) for x, y in data])
+
+                exact = (
+                    quad(lambda e: loss(e) * np.exp(-e * e / 2) / np.sqrt(2 * np.pi), -8, 8)[0] if sigma else loss(0)
+                )
+                assert line[bias] == pytest.approx(exact, rel=3e-3), (name, bias)
+        for kind in ("one logit", "two valleys"):
+            choose(root, "loss", kind)
+            rows = told_rows(root)
+            lowest = rows[rows["panel"] == "lowest"]["loss"].astype(float).to_numpy()
+            assert len(lowest) == 31 and (np.diff(lowest) > -1e-5).all()

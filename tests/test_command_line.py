@@ -121,8 +121,9 @@ def test_shipped_tables_of_noise_injection_nodes_meet_their_promise():
     """Every item on its data; without regularisation the networks have learned their task."""
     from tutorial_lib.draw import pick
     from tutorial_lib.papers import read_table
+    from tutorial_lib.papers.ninr.dynamics import PAPER_STRENGTHS
     from tutorial_lib.papers.ninr.figures import EXPERIMENTS, NETWORKS, label
-    from tutorial_lib.papers.ninr.sweeps import NONE, PAPER_STRENGTHS, TRAINING
+    from tutorial_lib.papers.ninr.sweeps import NONE, TRAINING
     from tutorial_lib.sweep import RESULTS, provenance
 
     for experiment in EXPERIMENTS:

@@ -6,11 +6,11 @@ import pytest
 
 from tutorial_lib.papers.explicit_reg.claims import CLAIMS, follows, tends_to_one
 from tutorial_lib.papers.explicit_reg.figures import EXPERIMENTS
+from tutorial_lib.papers.explicit_reg.probes import FREQUENCIES
 from tutorial_lib.papers.explicit_reg.sweeps import (
     AGAIN,
     BASELINE,
     CONTROLS,
-    FREQUENCIES,
     GRADIENT,
     INPUT,
     L2,

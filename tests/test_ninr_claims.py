@@ -7,24 +7,9 @@ import pandas as pd
 import pytest
 
 from tutorial_lib.papers.ninr.claims import CLAIMS, own_table
+from tutorial_lib.papers.ninr.dynamics import DYNAMICS, EQUAL, PAPER_STRENGTHS, RANDOM, WIDE
 from tutorial_lib.papers.ninr.figures import EXPERIMENTS, label
-from tutorial_lib.papers.ninr.sweeps import (
-    BATCH_NORM,
-    CDT,
-    COLOUR,
-    DROPOUT,
-    DYNAMICS,
-    EQUAL,
-    FULL,
-    IN,
-    LONG,
-    NONE,
-    PAPER_STRENGTHS,
-    RANDOM,
-    TRAINING,
-    TRANSFER,
-    WIDE,
-)
+from tutorial_lib.papers.ninr.sweeps import BATCH_NORM, CDT, COLOUR, DROPOUT, FULL, IN, LONG, NONE, TRAINING, TRANSFER
 from tutorial_lib.verdicts import judge
 
 SEEDS = 8

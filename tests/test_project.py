@@ -106,6 +106,12 @@ def test_imports_run_one_way_downwards(layer):
         assert imports(file) <= below | inside, f"{file.name} imports upwards"
 
 
+def test_no_file_is_longer_than_a_sitting():
+    for file in (ROOT / "tutorial_lib").rglob("*.*"):
+        if file.suffix in (".py", ".js", ".css"):
+            assert len(file.read_text(encoding="utf-8").splitlines()) <= 500, file.name
+
+
 def test_no_wing_imports_another():
     wings = [p.name for p in (ROOT / "tutorial_lib/papers").iterdir() if (p / "method.py").exists()]
     assert wings

@@ -13,7 +13,8 @@ from ...draw import pick, with_columns
 from ...verdicts import HOLDS, judge
 from . import SLUG
 from .figures import ratios, total_trace
-from .sweeps import AGAIN, BASELINE, CONTROLS, FREQUENCIES, INPUT, NOISE, REGULARISER, SMALL_VARIANCE, VARIANCE
+from .probes import FREQUENCIES
+from .sweeps import AGAIN, BASELINE, CONTROLS, INPUT, NOISE, REGULARISER, SMALL_VARIANCE, VARIANCE
 
 NEGLIGIBLE = 10.0
 """Percent of what eq. (15) keeps, up to which we call what it drops negligible."""

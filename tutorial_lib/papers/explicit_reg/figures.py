@@ -7,6 +7,7 @@ from ...data import TABLES
 from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of, with_columns
 from ...sweep import Experiment
 from . import SLUG
+from .probes import SPECTRA, THEOREM
 from .sweeps import (
     AGAIN,
     BASELINE,
@@ -19,9 +20,7 @@ from .sweeps import (
     REGULARISER,
     SMALL,
     SMALL_VARIANCE,
-    SPECTRA,
     STRENGTHS,
-    THEOREM,
     TRAINING,
     TWICE,
     VARIANCE,

@@ -11,8 +11,9 @@ import pandas as pd
 from ...claims import Claim, Finding, by_seed, contrasts, margins
 from ...draw import pick, with_columns
 from . import SLUG, method, reported
+from .dynamics import EQUAL, PAPER_STRENGTHS, RANDOM, WIDE
 from .figures import CATAPULT, DECAY, labelled
-from .sweeps import CDT, DROPOUT, EQUAL, FULL, IN, L2, LONG, NONE, PAPER_STRENGTHS, RANDOM, SIGMAS, WIDE
+from .sweeps import CDT, DROPOUT, FULL, IN, L2, LONG, NONE, SIGMAS
 
 KEPT, ALIKE, FACTOR = 1.0, 2.0, 2.0
 """Points of accuracy up to which nothing counts as lost; points up to which two distributions count as alike; the

@@ -5,12 +5,13 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
-from ...draw import in_order, mean_and_sem, pick
+from ...draw import in_order, mean_and_sem, panels, pick
 from ...explore import Explorer, explorer, live_panel
 from .. import read_table, shipped
 from . import SLUG, method
+from .dynamics import PAPER_STRENGTHS
 from .figures import CATAPULT, DECAY, NETWORKS, draw_dynamics, draw_robustness, draw_toy
-from .sweeps import CDT, DROPOUT, FULL, IN, L2, NONE, PAPER_STRENGTHS, SIGMAS
+from .sweeps import CDT, DROPOUT, FULL, IN, L2, NONE, SIGMAS
 
 
 def _steps(low: float, high: float, a_decade: int = 10) -> list[float]:
@@ -49,6 +50,49 @@ def toy() -> Explorer:
         compute=(files(__package__) / "toy.js").read_text(encoding="utf-8"),
         picture=draw_toy(read_table(f"{SLUG}/toy-model", "none", "desk"), "none"),
     )  # fmt: skip
+
+
+def bias() -> Explorer:
+    """A loss over one bias, computed in the page, and its mean under a node that shifts the bias by ε W_NI."""
+    return explorer(
+        "lines",
+        None,
+        title="A loss, smoothed by the node",
+        controls=[
+            {"column": "deviation", "label": "Deviation σ_ε |W_NI| of the shift", "play": True,
+             "values": [round(0.1 * k, 1) for k in range(31)]},
+            {"column": "loss", "label": "Loss", "values": ["two valleys", "one logit"]},
+        ],
+        start={"deviation": 0.0, "loss": "two valleys"},
+        x="x",
+        value="value",
+        series="series",
+        panels=[
+            {"name": "loss", "x": "bias b", "y": "loss"},
+            {"name": "lowest", "x": "deviation σ_ε |W_NI|", "y": "lowest loss over b", "mark": "deviation"},
+        ],
+        presets={"Silent": {"deviation": 0.0}, "Strong": {"deviation": 1.5}},
+        names={"panel": "panel", "series": "training", "x": "x", "value": "loss"},
+        symbol="b",
+        digits=3,
+        compute=(files(__package__) / "bias.js").read_text(encoding="utf-8"),
+        picture=_draw_bias(),
+    )  # fmt: skip
+
+
+def _draw_bias():
+    """The explorer's picture, for pages without scripts: a loss with two valleys, and its mean under two deviations."""
+    figure, (axis,) = panels(1, columns=1)
+    data = np.array([(-3.2, -1, 1), (-3.1, -1, 1), (-2.8, 1, 1.4), (1, -1, 1), (3, 1, 1)])
+    biases, noise = np.linspace(-7, 7, 141), np.linspace(-4, 4, 161)
+    weights = np.exp(-(noise**2) / 2) / np.exp(-(noise**2) / 2).sum()
+    for deviation, style in ((0.0, ":"), (0.5, "-"), (1.5, "--")):
+        h = data[:, 0] + (biases[:, None] + deviation * noise)[..., None]
+        loss = np.average(((np.tanh(8 * h) - data[:, 1]) / 2) ** 2, axis=2, weights=data[:, 2]) @ weights
+        axis.plot(biases, loss, style, label=f"deviation {deviation:g}")
+    axis.set(xlabel="bias b", ylabel="mean loss", ylim=(0, None))
+    axis.legend(fontsize="small")
+    return figure
 
 
 _SHOWN = ["NINR", NONE, L2, "CDT (0.4)", DROPOUT]  # the order gives each its colour in the page
@@ -185,7 +229,7 @@ def dynamics() -> Explorer:
     )  # fmt: skip
 
 
-EXPLORERS = (toy, corruption, dynamics)
+EXPLORERS = (bias, toy, corruption, dynamics)
 
 
 def live():

@@ -5,26 +5,8 @@ import pandas as pd
 from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG, method, reported
-from .sweeps import (
-    BATCH_NORM,
-    CDT,
-    COLOUR,
-    DROPOUT,
-    DYNAMICS,
-    EQUAL,
-    FULL,
-    IN,
-    L2,
-    LONG,
-    NONE,
-    PAPER_STRENGTHS,
-    RANDOM,
-    SIGMAS,
-    TOY,
-    TRAINING,
-    TRANSFER,
-    WIDE,
-)
+from .dynamics import DYNAMICS, EQUAL, PAPER_STRENGTHS, RANDOM, TOY, WIDE
+from .sweeps import BATCH_NORM, CDT, COLOUR, DROPOUT, FULL, IN, L2, LONG, NONE, SIGMAS, TRAINING, TRANSFER
 
 NETWORKS = {"fc": "FC", "cnn": "CNN", "vgg": "VGG-style CNN"}
 DECAY, CATAPULT = "decay", "catapult"
