@@ -992,3 +992,17 @@ def test_the_smoothed_loss_in_the_page_is_the_mean_over_the_noise(browser):
             rows = told_rows(root)
             lowest = rows[rows["panel"] == "lowest"]["loss"].astype(float).to_numpy()
             assert len(lowest) == 31 and (np.diff(lowest) > -1e-5).all()
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_every_picture_opens_in_full_size_and_no_slab_is_light_in_the_dark(browser, name):
+    with Page(browser, name, color_scheme="dark") as opened:
+        pictures = opened.page.locator("article img[src*='_images/']")
+        for k in range(pictures.count()):
+            assert pictures.nth(k).evaluate("e => e.closest('a').href.split('/').pop() === e.src.split('/').pop()")
+        light = """els => els.filter(e => {
+            const parts = getComputedStyle(e).backgroundColor.match(/[0-9.]+/g).map(Number);
+            const bright = (parts[3] ?? 1) > 0.5 && (parts[0] + parts[1] + parts[2]) / 3 > 150;
+            return bright && e.offsetWidth > 120 && e.offsetHeight > 60;
+        }).map(e => e.className || e.tagName)"""
+        assert opened.page.locator("article *").evaluate_all(light) == []

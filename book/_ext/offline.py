@@ -8,6 +8,9 @@ from docutils import nodes
 ICON_SCRIPT = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
 
 
+PICTURE = re.compile(r'<img [^>]*src="([^"]*_images/[^"]*)"[^>]*>')
+
+
 def trim_scripts(app, pagename, templatename, context, doctree):
     """Take out sphinx-thebe (always added; it names a CDN and logs an error), and MathJax where there is no math."""
     has_math = doctree is not None and next(
@@ -29,12 +32,21 @@ def launch_notebooks_only(app, pagename, templatename, context, doctree):
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
 
 
+def linked(match: re.Match) -> str:
+    """A picture, as a link to itself in full size, unless it is a link already."""
+    inside = match.string.rfind("<a ", 0, match.start()) > match.string.rfind("</a>", 0, match.start())
+    return match[0] if inside else f'<a class="full-size" href="{match[1]}" title="Open in full size">{match[0]}</a>'
+
+
 def trim_pages(app, exception):
-    """Take out the theme's 1.5 MB icon script: its icon fonts, which every page loads anyway, draw the same icons."""
+    """Take out the theme's 1.5 MB icon script: its icon fonts, which every page loads anyway, draw the same icons.
+
+    And let every picture of a page be opened in full size.
+    """
     if exception is None and app.builder.format == "html":
         for page in Path(app.outdir).rglob("*.html"):
             text = page.read_text(encoding="utf-8")
-            page.write_text(ICON_SCRIPT.sub("", text), encoding="utf-8")
+            page.write_text(PICTURE.sub(linked, ICON_SCRIPT.sub("", text)), encoding="utf-8")
 
 
 def read_again(app, env, added, changed, removed):

@@ -1,0 +1,13 @@
+// Formulas that are wider than the page scroll inside themselves: mark those of which something is out of sight.
+document.addEventListener("DOMContentLoaded", () => {
+  const check = (formula) => formula.classList.toggle("tl-more", formula.scrollLeft + formula.clientWidth < formula.scrollWidth - 1);
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => check(entry.target.closest("mjx-container"))));
+  const watch = (formula) => {
+    sizes.observe(formula);
+    formula.querySelectorAll("mjx-math").forEach((inside) => sizes.observe(inside));
+    formula.addEventListener("scroll", () => check(formula), { passive: true });
+  };
+  for (const box of document.querySelectorAll("div.math")) { // typeset later, when they come into view
+    new MutationObserver(() => box.querySelectorAll("mjx-container").forEach(watch)).observe(box, { childList: true, subtree: true });
+  }
+});
