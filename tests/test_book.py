@@ -1006,3 +1006,15 @@ def test_every_picture_opens_in_full_size_and_no_slab_is_light_in_the_dark(brows
             return bright && e.offsetWidth > 120 && e.offsetHeight > 60;
         }).map(e => e.className || e.tagName)"""
         assert opened.page.locator("article *").evaluate_all(light) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", toc_pages())
+def test_no_page_breaks_a_rule_of_accessibility(browser, name, scheme):
+    """By axe, which carries its own script: contrast, names, roles, headings, landmarks, tables."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    with Page(browser, name, color_scheme=scheme) as opened:
+        opened.page.wait_for_timeout(500)
+        found = Axe().run(opened.page).response["violations"]
+        assert [(v["id"], len(v["nodes"]), v["nodes"][0]["html"][:200]) for v in found] == []

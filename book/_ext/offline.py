@@ -5,7 +5,15 @@ from pathlib import Path
 
 from docutils import nodes
 
-ICON_SCRIPT = re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>")
+MENDED = [
+    # the theme's 1.5 MB icon script: its icon fonts, which every page loads anyway, draw the same icons
+    (re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>"), ""),
+    # for screen readers: a name for what opens a chapter's pages, a landmark, an item of a list, no heading of nothing
+    (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="Pages of this chapter">'),
+    (re.compile(r'<div id="pst-primary-sidebar"'), r'\g<0> role="navigation" aria-label="Book"'),
+    (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
+    (re.compile(r"<th([^>]*)>(?:&nbsp;|\s)*</th>"), r"<td\1></td>"),
+]
 
 
 PICTURE = re.compile(r'<img [^>]*src="([^"]*_images/[^"]*)"[^>]*>')
@@ -39,14 +47,13 @@ def linked(match: re.Match) -> str:
 
 
 def trim_pages(app, exception):
-    """Take out the theme's 1.5 MB icon script: its icon fonts, which every page loads anyway, draw the same icons.
-
-    And let every picture of a page be opened in full size.
-    """
+    """Mend what theme and tools leave behind, and let every picture be opened in full size."""
     if exception is None and app.builder.format == "html":
         for page in Path(app.outdir).rglob("*.html"):
             text = page.read_text(encoding="utf-8")
-            page.write_text(PICTURE.sub(linked, ICON_SCRIPT.sub("", text)), encoding="utf-8")
+            for pattern, better in MENDED:
+                text = pattern.sub(better, text)
+            page.write_text(PICTURE.sub(linked, text), encoding="utf-8")
 
 
 def read_again(app, env, added, changed, removed):
