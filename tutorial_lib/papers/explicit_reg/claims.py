@@ -345,13 +345,13 @@ FINDINGS = [
     ),
     Finding(
         "same-loss-curve", "cifar-10", "not decided",
-        "It follows the noise's loss curve, too, but that proves nothing: weight decay, made as strong, comes about as "
-        "near.",
+        "It follows the noise's loss curve, too. Whether any nearer than weight decay and another penalty do, made as "
+        "strong, is not decided.",
     ),
     Finding(
         "theorem-1", "digits", "contradicted",
-        "The theorem behind the penalty drops a term that is as large as the one it keeps. In many networks it shows, "
-        "however small the noise is.", headline=True,
+        "The theorem behind the penalty drops a term of the same order as the one it keeps. In many small networks it "
+        "shows, at the least noise that we tried.", headline=True,
     ),
 ]  # fmt: skip
 """The chapter's answer, in five lines."""

@@ -444,17 +444,17 @@ FINDINGS = [
     ),
     Finding(
         "node-beats-no-norm", "mnist", "holds",
-        "A noise injection node is worth {mean} points more than that: it does not only repair what batch "
-        "normalisation breaks.", headline=True,
+        "On MNIST a noise injection node is worth {mean} points more than that: there it does not only repair what "
+        "batch normalisation breaks.", headline=True,
     ),
     Finding(
         "catapult-phase-best", "mnist", "holds",
-        "Strong noise helps more than weak: networks found in the catapult phase are {mean} points better under "
-        "corruption than networks found in a calmer one.",
+        "Fully connected networks that were found in the catapult phase are {mean} points better under corruption than "
+        "those found in a calmer one, on MNIST.",
     ),
     Finding(
         "fgsm-dropout", "mnist", "contradicted",
-        "Against an attack by one gradient step, dropout is said to be better than the node. On MNIST the node is.",
+        "Against an attack by one gradient step, dropout is said to beat every node. On MNIST the best node beats it.",
         headline=True,
     ),
     Finding(
