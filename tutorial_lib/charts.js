@@ -158,7 +158,7 @@
   }
   // A row's value as the reader is told it: with its error and the number of its seeds, where the table has them.
   function measured(i) {
-    const error = spec.error && column[spec.error][i], seeds = spec.seeds && (column[spec.seeds] ? column[spec.seeds][i] : spec.seeds);
+    const error = spec.error && column[spec.error][i], seeds = spec.seeds && column[spec.seeds][i];
     return fixed(column[spec.value][i]) + (error ? ` ± ${fixed(error)}` : "") + (seeds ? ` (${seeds} seed${seeds > 1 ? "s" : ""})` : "");
   }
   // A box beside (x, y) with some lines of text, instead of the last one; without lines there is none.

@@ -43,7 +43,7 @@ def explorer(
     picture,
     y: str | None = None,
     error: str | None = None,
-    seeds: int | str | None = None,
+    seeds: str | None = None,
     series: str | None = None,
     panels: list[dict] | None = None,
     reference: str | None = None,
@@ -66,7 +66,7 @@ def explorer(
     what the ones before it leave; a row without a value holds for every value of the control; with ``"pick": True`` the
     control picks a cell of the heatmap and filters nothing; with ``"play": True`` it can be set going. `start` holds
     the controls' first values, `presets` maps names to values of some, `names` the columns to names for the reader.
-    `seeds` is the number of seeds behind every value, or a column that holds it. `readout` is the sentence under the
+    `seeds` is the column that holds how many seeds stand behind a value. `readout` is the sentence under the
     heatmap with columns in braces; `notes` replaces the sentence under lines, by the controls' values joined with "|".
     `picture` is a matplotlib Figure, shown where scripts do not run.
 
@@ -78,7 +78,7 @@ def explorer(
     if compute is not None:
         table = pd.DataFrame(columns=["panel", series, x, value])
         controls = [{**control, "values": list(control["values"])} for control in controls]
-    missing = {c["column"] for c in controls if "values" not in c} | {c for c in (x, value, error, series) if c}
+    missing = {c["column"] for c in controls if "values" not in c} | {c for c in (x, value, error, seeds, series) if c}
     missing |= {"panel"} if panels else set()
     missing -= set(table.columns)
     if missing:

@@ -5,8 +5,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const watch = (formula) => {
     sizes.observe(formula);
     formula.querySelectorAll("mjx-math").forEach((inside) => sizes.observe(inside));
-    formula.addEventListener("scroll", () => check(formula), { passive: true });
   };
+  addEventListener("scroll", (event) => event.target.matches?.("mjx-container") && check(event.target), { passive: true, capture: true });
   for (const box of document.querySelectorAll("div.math")) { // typeset later, when they come into view
     new MutationObserver(() => box.querySelectorAll("mjx-container").forEach(watch)).observe(box, { childList: true, subtree: true });
   }
