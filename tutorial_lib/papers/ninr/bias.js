@@ -3,7 +3,7 @@
   // [input, target, weight] of each sample; the unit's output is compared with the target
   const CASES = {
     "two valleys": {
-      data: [[-3.2, -1, 1], [-3.1, -1, 1], [-2.8, 1, 1.4], [1, -1, 1], [3, 1, 1]],
+      data: VALLEYS, // filled in by explorers.py
       loss: (h, target) => ((Math.tanh(8 * h) - target) / 2) ** 2,
     },
     "one logit": {

@@ -52,6 +52,10 @@ def toy() -> Explorer:
     )  # fmt: skip
 
 
+_VALLEYS = [[-3.2, -1, 1], [-3.1, -1, 1], [-2.8, 1, 1.4], [1, -1, 1], [3, 1, 1]]
+"""Input, target and weight of the samples whose loss has a narrow and a wide valley."""
+
+
 def bias() -> Explorer:
     """A loss over one bias, computed in the page, and its mean under a node that shifts the bias by ε W_NI."""
     return explorer(
@@ -75,7 +79,7 @@ def bias() -> Explorer:
         names={"panel": "panel", "series": "training", "x": "x", "value": "loss"},
         symbol="b",
         digits=3,
-        compute=(files(__package__) / "bias.js").read_text(encoding="utf-8"),
+        compute=(files(__package__) / "bias.js").read_text(encoding="utf-8").replace("VALLEYS", str(_VALLEYS)),
         picture=_draw_bias(),
     )  # fmt: skip
 
@@ -83,7 +87,7 @@ def bias() -> Explorer:
 def _draw_bias():
     """The explorer's picture, for pages without scripts: a loss with two valleys, and its mean under two deviations."""
     figure, (axis,) = panels(1, columns=1)
-    data = np.array([(-3.2, -1, 1), (-3.1, -1, 1), (-2.8, 1, 1.4), (1, -1, 1), (3, 1, 1)])
+    data = np.array(_VALLEYS)
     biases, noise = np.linspace(-7, 7, 141), np.linspace(-4, 4, 161)
     weights = np.exp(-(noise**2) / 2) / np.exp(-(noise**2) / 2).sum()
     for deviation, style in ((0.0, ":"), (0.5, "-"), (1.5, "--")):
