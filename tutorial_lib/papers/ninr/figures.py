@@ -6,6 +6,7 @@ from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG, method, reported
 from .dynamics import DYNAMICS, EQUAL, PAPER_STRENGTHS, RANDOM, TOY, WIDE
+from .pad import BARE, NODE, PAD, PLAIN
 from .sweeps import BATCH_NORM, CDT, COLOUR, DROPOUT, FULL, IN, L2, LONG, NONE, SIGMAS, TRAINING, TRANSFER
 
 NETWORKS = {"fc": "FC", "cnn": "CNN", "vgg": "VGG-style CNN"}
@@ -171,6 +172,16 @@ def draw_batch_norm(table: pd.DataFrame, dataset: str):
     return figure
 
 
+def draw_pad(table: pd.DataFrame, dataset: str):
+    """Accuracy over the corruption of the test images: the three small networks for a page, mean over seeds."""
+    figure, (axis,) = panels(1, columns=1, height=3.4)
+    styles = {PLAIN: STYLES[NONE], NODE: STYLES[f"{IN}, {CATAPULT}"], BARE: STYLES["CDT (0.4)"]}
+    curves(axis, pick(table, measure="accuracy"), styles, "network", xlabel=_NOISE_AXIS, **_ACCURACY)
+    axis.legend(fontsize="small")
+    figure.suptitle(f"{dataset}, {seeds_of(table)}")
+    return figure
+
+
 def _two_sd(table: pd.DataFrame, measure: str, item: str) -> pd.DataFrame:
     """Mean ± two standard deviations over seeds, ours beside the paper's: a row a kind of training."""
     ours = labelled(pick(table, measure=measure)).groupby(["network", "label"])["value"].agg(["mean", "std"])
@@ -291,6 +302,10 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/batch-norm", "Control", "CNN with and without batch normalisation, node and longer training",
         "not measured in the paper", BATCH_NORM, draw_batch_norm,
+    ),
+    Experiment(
+        f"{SLUG}/pad", "Start page", "Three small CNNs for the page on which a reader draws a digit",
+        "not measured in the paper", PAD, draw_pad,
     ),
     Experiment(
         f"{SLUG}/table-1", "Table 1", "Domain shift: trained on MNIST, tested on USPS",
