@@ -32,7 +32,7 @@ notebooks: env
 # Take the tables of finished runs (RUNS=folder) into the package, with their provenance.
 RUNS ?= runs
 results:
-	cd $(RUNS) && find . \( -name '*-desk.csv' -o -name '*-desk.json' -o -name '*-paper.csv' -o -name '*-paper.json' \) \
+	cd $(RUNS) && find . \( -name '*-desk.csv' -o -name '*-desk.json' -o -name '*-desk.npz' -o -name '*-paper.csv' -o -name '*-paper.json' \) \
 	  -exec cp --parents {} $(CURDIR)/tutorial_lib/results/ \;
 
 # Write the project's public address everywhere: make address URL=https://github.com/OWNER/REPO; without URL, the present one.

@@ -70,11 +70,12 @@
   function lines(rows, width, state, legend, readout, choose, off) {
     const notes = compute ? found.note : spec.notes && spec.notes[spec.controls.map((k) => state[k.column]).join("|")];
     const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.value] }];
-    const beside = panels.length > 1 && width > 600;
+    const plain = panels.filter((panel) => !panel.own), beside = plain.length > 1 && width > 600;
     const wrapper = make("div", { class: beside ? "tl-panels" : "" });
-    const told = panels.map((panel, k) => {
+    if (plain.length < panels.length) wrapper.append(found.own(width, { make, look, choose })); // a part of the page's own
+    const told = plain.map((panel, k) => {
       const own = (i) => panel.name === undefined || column.panel[i] === panel.name;
-      const size = beside && k + 1 < panels.length + (panels.length + 1) % 2 ? (width - 12) / 2 : width; // an odd one has a row
+      const size = beside && k + 1 < plain.length + (plain.length + 1) % 2 ? (width - 12) / 2 : width; // an odd one has a row
       if (panel.map) return map(found.map, panel, size, state, wrapper, choose);
       const shown = rows.filter((i) => own(i) && !off.has(column[spec.series][i]));
       return chart(shown, panel, panel.name === undefined || compute ? null : everything.filter(own), size, state, wrapper);

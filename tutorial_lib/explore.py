@@ -73,7 +73,8 @@ def explorer(
     With `compute`, the source of a JavaScript function, there is no table: each control has its ``"values"``, and
     ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel
     with ``"map": True`` draws ``map = {x, y, names, code, line}``: the regions ``names[code[row][column]]`` over the
-    two controls named in its ``"picks"``, and a dashed line ``{name, points}`` across them.
+    two controls named in its ``"picks"``, and a dashed line ``{name, points}`` across them. A panel ``{"own": True}``
+    is an element that ``own(width, {make, look, choose})``, returned by `compute`, draws above the others.
     """
     if compute is not None:
         table = pd.DataFrame(columns=["panel", series, x, value])

@@ -297,6 +297,12 @@ MATCHED = {
         "mlp, elu, +0.1": {L2: 0.021, GRADIENT: 0.3}, "mlp-32, elu, +0.1": {L2: 0.019, GRADIENT: 0.1},
         "mlp-32, elu, +0.01": {L2: 0.012, GRADIENT: 0.1}, "mlp-32, elu, ×0.01": {L2: 0.0045, GRADIENT: 0.043},
     },
+    "digits": {
+        "conv, elu, +0.1": {L2: 0.003, GRADIENT: 0.03}, "conv, relu, +0.1": {L2: 0.003, GRADIENT: 0.03},
+        "mlp, elu, +0.1": {L2: 0.0003, GRADIENT: 0.03}, "mlp, relu, +0.1": {L2: 0.0003, GRADIENT: 0.03},
+        "mlp-32, elu, +0.1": {L2: 0.0003, GRADIENT: 0.03}, "mlp-32, elu, +0.01": {L2: 0.0003, GRADIENT: 0.03},
+        "mlp-32, elu, ×0.01": {L2: 0.0003, GRADIENT: 0.03},
+    },
 }  # fmt: skip
 """The controls' strengths at `desk`, by data set: `matched` on the table of `STRENGTHS`. Elsewhere there are none, and
 the table lacks the two controls."""

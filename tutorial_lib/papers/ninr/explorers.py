@@ -1,5 +1,6 @@
 """The explorers of this chapter, computed in the page or from the shipped tables, and the live panel for a kernel."""
 
+import json
 from importlib.resources import files
 
 import numpy as np
@@ -10,7 +11,8 @@ from ...explore import Explorer, explorer, live_panel
 from .. import read_table, shipped
 from . import SLUG, method
 from .dynamics import PAPER_STRENGTHS
-from .figures import CATAPULT, DECAY, NETWORKS, draw_dynamics, draw_robustness, draw_toy
+from .figures import CATAPULT, DECAY, NETWORKS, draw_dynamics, draw_pad, draw_robustness, draw_toy
+from .pad import shipped_networks
 from .sweeps import CDT, DROPOUT, FULL, IN, L2, NONE, SIGMAS
 
 
@@ -233,7 +235,38 @@ def dynamics() -> Explorer:
     )  # fmt: skip
 
 
-EXPLORERS = (bias, toy, corruption, dynamics)
+def pad() -> Explorer:
+    """Draw a digit, corrupt it by eq. (8), and see what three small CNNs say that run in the page; see `pad.py`."""
+    networks = shipped_networks()
+    return explorer(
+        "lines",
+        None,
+        title="Draw a digit and spoil it",
+        controls=[
+            {"column": "sigma", "label": "Corruption σ_noise", "values": [round(0.05 * k, 2) for k in range(21)],
+             "play": True},
+            {"column": "digit", "label": "Digit", "values": [*map(str, range(10)), "your own"]},
+            {"column": "noise", "label": "Noise, draw number", "values": list(range(1, 31)), "play": True},
+        ],
+        start={"sigma": 0.0, "digit": "3", "noise": 1},
+        x="x",
+        value="value",
+        series="series",
+        panels=[
+            {"own": True},
+            {"name": "accuracy", "x": "σ_noise of the test images", "y": "accuracy (%)", "mark": "sigma"},
+        ],
+        presets={"Spoil it": {"sigma": 0.7}},
+        names={"panel": "panel", "series": "network", "x": "σ_noise, or digit", "value": "percent"},
+        symbol="σ_noise",
+        compute=(files(__package__) / "pad.js").read_text(encoding="utf-8").replace(
+            "SHIPPED", json.dumps(networks, separators=(",", ":"))
+        ),
+        picture=draw_pad(read_table(f"{SLUG}/pad", "mnist", "desk"), "mnist"),
+    )  # fmt: skip
+
+
+EXPLORERS = (bias, toy, corruption, dynamics)  # and `pad`, on the start page
 
 
 def live():

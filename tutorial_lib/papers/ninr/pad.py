@@ -8,15 +8,24 @@ Weights are rounded to half precision before anything is measured: what is measu
     python -m tutorial_lib.papers.ninr.pad                                # the chosen ones again, and their weights
 """
 
+import argparse
+import base64
+import io
+import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from ...data import Data, load_data
 from ...draw import pick
-from ...sweep import Sweep, check_network
+from ...errors import InputError
+from ...store import write_atomically
+from ...sweep import RESULTS, Sweep, cells_of, check_network, difference, provenance
 from ...train import evaluate
 from . import SLUG, method
 from .sweeps import IN, NONE, build, trained
@@ -88,3 +97,97 @@ PAD = Sweep(
     {"smoke": "digits", "desk": "mnist", "paper": "mnist"},
     check=lambda config, data: check_network(lambda x: build("cnn", x, 10, config), data),
 )  # fmt: skip
+
+
+def program(model: nn.Sequential) -> tuple[list[list], np.ndarray]:
+    """A network as the page runs it: a list of steps with their sizes, and the weights in the order of the steps.
+
+    >>> steps, weights = program(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ELU(), nn.MaxPool2d(2)))
+    >>> steps, weights.shape, weights.dtype
+    ([['conv', 2, 1, 3], ['elu'], ['pool']], (20,), dtype('float16'))
+    """
+    steps, numbers = [], []
+    for layer in model:
+        if isinstance(layer, nn.Conv2d):
+            steps.append(["conv", layer.out_channels, layer.in_channels, layer.kernel_size[0]])
+            numbers += [layer.weight, layer.bias]
+        elif isinstance(layer, nn.Linear):
+            steps.append(["linear", layer.out_features, layer.in_features])
+            numbers += [layer.weight, layer.bias]
+        elif isinstance(layer, nn.BatchNorm2d):
+            steps.append(["norm", layer.num_features, layer.eps])
+            numbers += [layer.weight, layer.bias, layer.running_mean, layer.running_var]
+        elif isinstance(layer, nn.ELU | nn.ReLU | nn.MaxPool2d):
+            steps.append([{nn.ELU: "elu", nn.ReLU: "relu", nn.MaxPool2d: "pool"}[type(layer)]])
+        elif not isinstance(layer, nn.Identity | nn.Flatten):
+            raise ValueError(f"the page cannot run a {type(layer).__name__}")
+    return steps, np.concatenate([n.detach().numpy().ravel() for n in numbers]).astype("<f2")
+
+
+def write_weights(out: str | Path, folder: str | Path = "data") -> Path:
+    """Train the `chosen` of the table below `out` once more, and write their weights beside it.
+
+    `InputError` if there is no table, or if a network trained anew is not the one that the table measured.
+    """
+    path = Path(out) / PAD.name / "mnist-desk.csv"
+    if not path.exists():
+        raise InputError(
+            f"no table {path}: first run python -m tutorial_lib run {PAD.name} --budget desk --dataset mnist"
+        )
+    table, known, found = pd.read_csv(path), provenance(path), {}
+    config = {**known["configuration"], "folder": str(folder), "device": "cpu"}
+    for name, seed in chosen(table).items():
+        print(f"training {name}, seed {seed}", file=sys.stderr)
+        model, scale, rows = make(config, name, seed)
+        ((_, measured),) = cells_of(table, [{"network": name, "seed": seed}])
+        if changed := difference(measured, rows):
+            raise InputError(f"{name}, seed {seed}, is not the one in {path}: {changed}. Run the sweep on this machine")
+        steps, weights = program(model)
+        found[name] = weights
+        found[f"{name}: about"] = json.dumps({"seed": seed, "program": steps, "scale": scale})
+    about = {
+        "command": "python -m tutorial_lib.papers.ninr.pad",
+        **{k: known[k] for k in ("dataset", "commits", "date")},
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, about=json.dumps(about, ensure_ascii=False), **found)
+    write_atomically(path.with_suffix(".npz"), buffer.getvalue())
+    return path.with_suffix(".npz")
+
+
+def shipped_networks(folder: Path = RESULTS) -> list[dict]:
+    """The three networks that travel with the package, as the page takes them, with their own measured accuracies."""
+    path = folder / PAD.name / "mnist-desk.csv"
+    accuracy = pick(pd.read_csv(path), measure="accuracy")
+    networks = []
+    with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
+        for name in THREE:
+            known = json.loads(str(stored[f"{name}: about"]))
+            measured = pick(accuracy, network=name, seed=known["seed"])
+            networks.append(
+                {
+                    "name": name, "program": known["program"], "size": 28,
+                    "weights": base64.b64encode(stored[name].tobytes()).decode(),
+                    "mean": known["scale"][0], "deviation": known["scale"][1],
+                    "levels": measured["x"].tolist(), "accuracy": measured["value"].tolist(),
+                }
+            )  # fmt: skip
+    return networks
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the weights; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m tutorial_lib.papers.ninr.pad", description=write_weights.__doc__)
+    parser.add_argument("--out", default="runs", help="where the table of ninr/pad is (default: ./runs)")
+    parser.add_argument("--data", default="data", metavar="DIR", help="where data sets are (default: ./data)")
+    options = parser.parse_args(arguments)
+    try:
+        print(f"wrote {write_weights(options.out, options.data)}")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
