@@ -157,7 +157,7 @@
   }
   function paint(width) {
     const { make, look } = tools, pixels = seen(), wide = width > 600; // then all of it stands side by side
-    const side = wide ? 200 : Math.min(230, (width - 8) / 2), third = Math.floor(((wide ? width - 2 * side - 16 : width) - 16) / 3);
+    const side = wide ? 190 : Math.min(230, (width - 8) / 2), third = Math.floor(((wide ? width - 2 * side - 16 : width) - 16) / 3);
     const chances = probabilities(pixels);
     box.replaceChildren();
     const pad = svg(side, side, "Drawing pad. Draw with the mouse or a finger, or choose a digit above.");
@@ -186,12 +186,12 @@
       const words = network.name.split(" "), half = words.length > 2 && third < 150 ? Math.ceil(words.length / 2) : words.length;
       make("text", { x: 0, y: 12 }, bars, words.slice(0, half).join(" "));
       make("text", { x: 0, y: 28 }, bars, words.slice(half).join(" "));
+      make("text", { x: 0, y: 46, class: "tl-first" }, bars, said(found));
       for (let digit = 0; digit < 10; digit++) {
-        const top = 36 + 16.5 * digit, chance = found ? found[digit] : 0, first = found && digit === best(found);
-        make("text", { x: 0, y: top + 12, class: first ? "tl-first" : "" }, bars, digit);
-        make("rect", { x: 16, y: top, width: third - 68, height: 13, class: "tl-track" }, bars);
-        make("rect", { x: 16, y: top, width: Math.max(0, (third - 68) * chance), height: 13, style, "data-network": network.name, "data-digit": digit, "data-chance": chance }, bars);
-        if (first) make("text", { x: third - 48, y: top + 12, class: "tl-first" }, bars, `${(100 * chance).toFixed(0)} %`);
+        const top = 54 + 14.6 * digit, chance = found ? found[digit] : 0, first = found && digit === best(found);
+        make("text", { x: 0, y: top + 11, class: first ? "tl-first" : "" }, bars, digit);
+        make("rect", { x: 14, y: top, width: third - 24, height: 12, class: "tl-track" }, bars);
+        make("rect", { x: 14, y: top, width: (third - 24) * chance, height: 12, style, "data-network": network.name, "data-digit": digit, "data-chance": chance }, bars);
       }
     });
     pad.addEventListener("pointerdown", (event) => start(event, width));
