@@ -46,6 +46,39 @@ def _heatmap(axis, table: pd.DataFrame, title: str) -> None:
     axis.set(title=title, xlabel="α at training", ylabel="α at inference")
 
 
+def draw_energies(image, reconstructions, draws, counts=(1, 10, 100)):
+    """An image, what each class's network makes of it, and how the mean of n of its energies spreads.
+
+    `image` is [H, W], `reconstructions` [K, H, W], `draws` [R, K] energies. With every n of `counts` the draws are
+    taken n at a time: the band holds nine in ten of the means, the darker one half of them, the line is their median.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 6.2), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 2.3])
+    width = (len(reconstructions) + 1) // 2
+    axes = above.subplot_mosaic([["image", "image", *range(width)], ["image", "image", *range(width, 2 * width)]])
+    means = draws.mean(0)
+    for name, axis in axes.items():
+        axis.axis("off")
+        if name == "image" or name < len(reconstructions):
+            axis.imshow(image if name == "image" else reconstructions[name], cmap="gray", vmin=0, vmax=1)
+            axis.set_title("the image" if name == "image" else name, fontsize=11)
+    panels_ = below.subplots(1, len(counts), sharex=True, sharey=True)
+    for axis, n in zip(panels_, counts, strict=True):
+        groups = draws[: len(draws) // n * n].reshape(-1, n, draws.shape[1]).mean(1)
+        low, first, middle, third, high = np.quantile(groups, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+        for k in range(draws.shape[1]):
+            colour = OKABE_ITO[5] if k == means.argmin() else OKABE_ITO[2]
+            axis.fill_betweenx([k - 0.38, k + 0.38], low[k], high[k], color=colour, alpha=0.35, lw=0)
+            axis.fill_betweenx([k - 0.38, k + 0.38], first[k], third[k], color=colour, alpha=0.8, lw=0)
+            axis.plot([middle[k]] * 2, [k - 0.38, k + 0.38], color="0.1", lw=1.4)
+        axis.axvline(means.min(), color="0.4", lw=0.8, ls=":")
+        axis.set(title=f"n = {n}", xlabel="mean energy")
+    panels_[0].set(ylabel="network of class", yticks=range(draws.shape[1]), ylim=(draws.shape[1] - 0.4, -0.6))
+    return figure
+
+
 def draw_alphas(table: pd.DataFrame, dataset: str):
     """Fig. 3: accuracy over α at training and at inference; ours (mean over seeds, largest n) beside the paper's."""
     from matplotlib.figure import Figure
