@@ -77,7 +77,7 @@ def one_line(text: str, key: str, value: str) -> str:
 
 def config(text: str, url: str) -> str:
     public = url != PLACEHOLDER
-    for key in ("use_repository_button", "use_issues_button"):
+    for key in ("use_repository_button", "use_issues_button", "use_edit_page_button"):
         text = one_line(text, key, str(public).lower())
     text = one_line(text, "colab_url", "https://colab.research.google.com" if public else '""')
     return one_line(text, "url", url)

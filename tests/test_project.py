@@ -359,3 +359,23 @@ def test_pages_are_read_again_after_the_package_changed(tmp_path):
         os.utime(path, (second, second))
     env = SimpleNamespace(found_docs=["old", "new", "unread"], all_docs={"old": 199_000_000, "new": 201_000_000})
     assert offline.read_again(SimpleNamespace(srcdir=tmp_path), env, set(), set(), set()) == ["old"]
+
+
+def test_with_an_address_every_page_links_to_its_own_source(tmp_path):
+    """A reader who finds a mistake gets to the file that holds it, and to a new issue that names the page."""
+    text = ADDRESS["config"]((ROOT / "_config.yml").read_text(encoding="utf-8"), OWN)
+    text = text.replace("execute_notebooks: force", "execute_notebooks: 'off'").replace(": book/", f": {ROOT}/book/")
+    (tmp_path / "_config.yml").write_text(text.replace("[book/", f"[{ROOT}/book/"), encoding="utf-8")
+    pages = {"book/references": "md", "book/ninr/exercises": "md", "notebooks/quickstart": "ipynb"}
+    first, *others = [f"- file: {page}\n" for page in pages]
+    (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: {first[8:]}chapters:\n{''.join(others)}")
+    build = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "--config", tmp_path / "_config.yml"]
+    build += ["--toc", tmp_path / "_toc.yml", "--path-output", tmp_path]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for page, ending in pages.items():
+        assert (ROOT / f"{page}.{ending}").exists()
+        html = (tmp_path / "_build" / "html" / f"{page}.html").read_text(encoding="utf-8")
+        links = re.findall(r'href="(https://github\.com/[^"]*)"', html)
+        assert f"{OWN}/edit/main/{page}.{ending}" in links
+        assert any(link.startswith(f"{OWN}/issues/new?") and f"{page}.html" in link for link in links)

@@ -57,6 +57,7 @@
       const input = make(numeric ? "input" : "select", { id: `${id}-${k}`, "data-control": control.column }, label);
       const ends = numeric && make("div", { class: "tl-ends", "aria-hidden": "true" }, field);
       if (numeric) Object.assign(input, { type: "range", min: 0, step: 1 });
+      if (numeric) input.setAttribute("list", make("datalist", { id: `${id}-${k}-stops` }, field).id); // drawn as ticks
       const set = () => {
         state[control.column] = input.available[numeric ? Number(input.value) : input.selectedIndex];
         update();
@@ -157,6 +158,7 @@
         input.available = available;
         if (numeric) {
           input.max = available.length - 1;
+          if (!same) input.list.replaceChildren(...(available.length > 31 ? [] : available.map((_, k) => make("option", { value: k }))));
           input.value = position;
           input.setAttribute("aria-valuetext", show(state[control.column]));
           name.textContent = `${control.label} = ${show(state[control.column])}`;

@@ -1,13 +1,17 @@
 """Keep the book's pages light, to themselves (no script that names another host) and up to date with the package."""
 
+import json
 import re
 from pathlib import Path
 
+from bs4 import BeautifulSoup
 from docutils import nodes
 
 MENDED = [
     # the theme's 1.5 MB icon script: its icon fonts, which every page loads anyway, draw the same icons
     (re.compile(r"\s*<script[^>]*scripts/fontawesome\.js[^>]*></script>"), ""),
+    # the search tools with their index, which the theme puts on every page though only the search page uses them
+    (re.compile(r'\s*<script src="(?:\.\./)+(?:_static/(?:searchtools|language_data)|searchindex)\.js"></script>'), ""),
     # for screen readers: a name for what opens a chapter's pages, a landmark, an item of a list, no heading of nothing
     (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="Pages of this chapter">'),
     (re.compile(r'<div id="pst-primary-sidebar"'), r'\g<0> role="navigation" aria-label="Book"'),
@@ -56,6 +60,40 @@ def trim_pages(app, exception):
             page.write_text(PICTURE.sub(linked, text), encoding="utf-8")
 
 
+def text_of(page: str) -> str:
+    """The words of a page's main part, in its sections, as the search takes them."""
+    main = BeautifulSoup(page, "html.parser").select_one("article.bd-article")
+    for part in main.select("script, style, svg, .headerlink, .tl-explorer, .tl-board, .cell_input, img"):
+        part.decompose()
+    for part in main.find_all(True):
+        if part.name == "section":
+            part.attrs = {"id": part.get("id", "")}
+        else:
+            part.unwrap()
+    return f'<div role="main">{" ".join(main.decode_contents().split())}</div>'
+
+
+def write_excerpts(app, exception):
+    """Let the search show excerpts without a server; see excerpts.js."""
+    if exception is None and app.builder.format == "html":
+        out = Path(app.outdir)
+        pages = {name: out / f"{name}.html" for name in sorted(app.env.found_docs)}
+        texts = {f"{name}.html": text_of(page.read_text(encoding="utf-8")) for name, page in pages.items()}
+        told = json.dumps(texts, ensure_ascii=False, separators=(",\n", ":"))
+        script = Path(__file__).with_name("excerpts.js").read_text(encoding="utf-8").replace("TEXTS", told)
+        (out / "_static" / "searchtexts.js").write_text(script, encoding="utf-8")
+        search, tools = out / "search.html", '<script src="_static/searchtools.js"></script>'
+        page = search.read_text(encoding="utf-8")
+        search.write_text(
+            page.replace(tools, f'<script src="_static/searchtexts.js"></script>\n  {tools}'), encoding="utf-8"
+        )
+
+
+def light_math(app, config):
+    """MathJax in parts, without its menu, which is a third of the whole."""
+    config.mathjax_path = "mathjax/startup.js"
+
+
 def read_again(app, env, added, changed, removed):
     """Pages run the package's code, so all that were read before its last change have to be read, and run, again."""
     files = [f for f in (Path(app.srcdir) / "tutorial_lib").rglob("*") if "__pycache__" not in f.parts]
@@ -64,8 +102,10 @@ def read_again(app, env, added, changed, removed):
 
 
 def setup(app):
+    app.connect("config-inited", light_math)
     app.connect("env-get-outdated", read_again)
     app.connect("html-page-context", trim_scripts, priority=900)
     app.connect("html-page-context", launch_notebooks_only, priority=900)
     app.connect("build-finished", trim_pages)
+    app.connect("build-finished", write_excerpts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

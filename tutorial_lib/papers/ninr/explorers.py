@@ -254,10 +254,10 @@ def pad() -> Explorer:
         series="series",
         panels=[
             {"own": True},
-            {"name": "accuracy", "x": "σ_noise of the test images", "y": "accuracy (%)", "mark": "sigma"},
+            {"name": "accuracy", "x": "corruption σ of the test images", "y": "accuracy (%)", "mark": "sigma"},
         ],
         presets={"Spoil it": {"sigma": 0.7}},
-        names={"panel": "panel", "series": "network", "x": "σ_noise, or digit", "value": "percent"},
+        names={"panel": "panel", "series": "network", "x": "σ, or digit", "value": "percent"},
         symbol="σ_noise",
         compute=(files(__package__) / "pad.js").read_text(encoding="utf-8").replace(
             "SHIPPED", json.dumps(networks, separators=(",", ":"))
