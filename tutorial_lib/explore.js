@@ -263,7 +263,7 @@
       const copy = chart.cloneNode(true), from = [chart, ...chart.querySelectorAll("*")];
       [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {
         const style = getComputedStyle(from[k]);
-        for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family"]) node.style[name] = style.getPropertyValue(name);
+        for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "paint-order", "opacity", "font-size", "font-family", "font-weight"]) node.style[name] = style.getPropertyValue(name);
       });
       copy.setAttribute("xmlns", NAMESPACE);
       const image = new Image(), place = chart.getBoundingClientRect();
