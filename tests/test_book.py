@@ -5,6 +5,7 @@ import functools
 import html
 import importlib
 import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class Page:
     """A page of the book, opened from file://, that remembers what it asked for and what it complained of."""
 
     def __init__(self, browser, name, **context):
-        self.outside, self.errors = [], []
+        self.outside, self.errors, self.asked = [], [], []
         self.context = browser.new_context(**context)
         self.context.route("**/*", self._route)
         self.page = self.context.new_page()
@@ -63,6 +64,7 @@ class Page:
         self.page.wait_for_load_state("load")
 
     def _route(self, route):
+        self.asked.append(route.request.url)
         if route.request.url.startswith(("file:", "data:", "blob:")):
             route.continue_()
         else:
@@ -91,6 +93,38 @@ def test_no_page_asks_for_anything_outside_or_logs_an_error(browser, name):
             typeset(opened)
             assert opened.page.locator("mjx-container").count() >= math
             assert opened.page.locator("mjx-merror").count() == 0
+
+
+TIMES = runpy.run_path(str(ROOT / "book/page_times.py"))
+
+
+@pytest.mark.parametrize("name", toc_pages())
+def test_no_page_is_heavy(browser, name):
+    """As a web server sends it, text compressed: at most 1.5 MB, without the search page's tools or MathJax's menu."""
+    with Page(browser, name) as opened:
+        opened.page.wait_for_timeout(500)
+        files, sent = TIMES["weight"](opened.asked)
+        assert 100 < sent < files and sent <= 1500
+        assert not [url for url in opened.asked if re.search("searchindex|searchtools|ui/menu", url)]
+
+
+def test_the_shipped_times_are_of_these_pages():
+    """A page that is new or gone: run book/page_times.py again, on an idle machine."""
+    times = pd.read_csv(TIMES["TABLE"])
+    assert sorted(times["page"]) == sorted(toc_pages()) == sorted(TIMES["pages"]())
+    assert times["kB as sent"].max() <= 1500
+    assert times["s until it answers"].max() <= 2 and times["s, processor slowed 4 times"].max() <= 5
+
+
+def test_the_search_shows_where_a_word_stands_without_a_server(browser):
+    with Page(browser, "search") as opened:
+        opened.page.goto(opened.page.url + "?q=catapult")
+        found = opened.page.locator("#search-results li")
+        opened.page.locator("#search-results li p.context").first.wait_for()
+        told = {f.locator("a").first.inner_text(): f.locator("p.context").all_inner_texts() for f in found.all()}
+        assert len(told) >= 4 and opened.outside == [] and opened.errors == []
+        assert sum(any("catapult" in text.lower() for text in texts) for texts in told.values()) >= len(told) / 2
+        assert not any("<" in text or "function" in text for texts in told.values() for text in texts)
 
 
 @pytest.mark.parametrize("name", toc_pages())

@@ -231,7 +231,7 @@ def test_a_hand_draws_corrects_and_starts_again(start):
     stroke(opened, sheet, [(0.35, 0.55), (0.7, 0.55)])  # a bar across
     assert sheet.locator("path").count() == 2
     assert any(abs(found - one[name]).max() > 1e-6 for name, found in chances(root).items())
-    sheet.get_by_text("Clear").click()
+    sheet.locator(".tl-clear rect").click()
     assert sheet.locator("path").count() == 0 and "Draw a digit" in root.locator(".tl-readout").inner_text()
     stroke(opened, sheet, [(0.9, 0.1), (0.9, 0.5)])  # a small 1 in a corner is centred and enlarged
     assert {found.argmax() for found in chances(root).values()} == {1}
