@@ -79,8 +79,11 @@ class Page:
 
 
 def typeset(opened):
-    """All formulas, which wait to come into view."""
-    opened.page.evaluate("MathJax.startup.promise.then(() => MathJax.startup.document.lazyTypesetAll())")
+    """All formulas, which wait to come into view; what looks after the wide ones has seen them."""
+    opened.page.evaluate(
+        """MathJax.startup.promise.then(() => MathJax.startup.document.lazyTypesetAll())
+        .then(() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go))))"""
+    )
 
 
 @pytest.mark.parametrize("name", toc_pages())
@@ -1058,3 +1061,17 @@ def test_no_page_breaks_a_rule_of_accessibility(browser, name, scheme):
             typeset(opened)  # a heading of a table may be a formula
         found = Axe().run(opened.page).response["violations"]
         assert [(v["id"], len(v["nodes"]), v["nodes"][0]["html"][:200]) for v in found] == []
+
+
+def test_a_wide_formula_says_that_there_is_more_and_scrolls_by_keys(browser):
+    with Page(browser, "book/ninr/theory-4", viewport={"width": 390, "height": 800}) as opened:
+        typeset(opened)
+        wide = opened.page.locator("mjx-container.tl-more").first
+        wide.wait_for(state="attached")
+        wide.scroll_into_view_if_needed()
+        wide.focus()
+        for _ in range(60):
+            opened.page.keyboard.press("ArrowRight")
+        opened.page.wait_for_function("document.activeElement.scrollLeft > 0")
+        wide.evaluate("e => e.scrollTo(e.scrollWidth, 0)")
+        opened.page.wait_for_function("!document.activeElement.classList.contains('tl-more')")

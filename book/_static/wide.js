@@ -1,6 +1,10 @@
-// Formulas that are wider than the page scroll inside themselves: mark those of which something is out of sight.
+// Formulas that are wider than the page scroll inside themselves, by arrow keys, too: mark those of which something is out of sight.
 document.addEventListener("DOMContentLoaded", () => {
-  const check = (formula) => formula.classList.toggle("tl-more", formula.scrollLeft + formula.clientWidth < formula.scrollWidth - 1);
+  const check = (formula) => {
+    formula.classList.toggle("tl-more", formula.scrollLeft + formula.clientWidth < formula.scrollWidth - 1);
+    if (formula.scrollWidth > formula.clientWidth + 1) formula.tabIndex = 0;
+    else formula.removeAttribute("tabindex");
+  };
   const sizes = new ResizeObserver((entries) => entries.forEach((entry) => check(entry.target.closest("mjx-container"))));
   const watch = (formula) => {
     sizes.observe(formula);
