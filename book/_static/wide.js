@@ -2,7 +2,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   const check = (formula) => {
     formula.classList.toggle("tl-more", formula.scrollLeft + formula.clientWidth < formula.scrollWidth - 1);
-    if (formula.scrollWidth > formula.clientWidth + 1) formula.tabIndex = 0;
+    if (formula.scrollWidth > formula.clientWidth) formula.tabIndex = 0;
     else formula.removeAttribute("tabindex");
   };
   const sizes = new ResizeObserver((entries) => entries.forEach((entry) => check(entry.target.closest("mjx-container"))));
