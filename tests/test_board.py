@@ -61,10 +61,10 @@ def test_the_summary_counts_each_papers_verdicts():
     entries = [entry(), entry(dataset="mnist", verdict="contradicted"), entry(id="two"), nothing(paper="explicit-reg")]
     page = soup(summary(entries))
     assert page.select_one(".tl-sum").text == (
-        "4 verdicts on 3 claims of 2 papers: 2 hold, 1 are contradicted, 1 are not measured."
+        "4 verdicts on 3 claims of 2 papers: 2 hold, 1 is contradicted, 1 is not measured."
     )
     bars = [bar["aria-label"] for bar in page.select(".tl-strip")]
-    assert bars == ["2 hold, 1 are contradicted", "1 are not measured"]
+    assert bars == ["2 hold, 1 is contradicted", "1 is not measured"]
     assert [a["href"] for a in page.select("a")] == ["#paper=ninr", "#paper=explicit-reg"]
     parts = page.select(".tl-strip")[0].select("i")
     assert [p["style"] for p in parts] == ["flex:2", "flex:1"] and [p["class"] for p in parts] == [["tl-v0"], ["tl-v2"]]
@@ -74,7 +74,7 @@ def test_the_summary_counts_each_papers_verdicts():
 def test_a_single_papers_summary_leads_nowhere():
     """In a lab there are no cards to filter."""
     page = soup(summary([entry()]))
-    assert not page.select("a") and "1 verdicts on 1 claims of the paper: 1 hold." in page.text
+    assert not page.select("a") and "1 verdict on 1 claim of the paper: 1 holds." in page.text
 
 
 # --- in plain words

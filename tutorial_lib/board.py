@@ -13,8 +13,6 @@ from .verdicts import CONTRADICTED, HOLDS, KINDS, NOT_DECIDED, NOT_TESTABLE, VER
 _HERE = Path(__file__).parent
 ICONS = dict(zip(VERDICTS, "✓±✗?⊘–", strict=True))
 """Each verdict's sign: it must be told without colour."""
-_SAID = dict(zip(VERDICTS, ("hold", "are mixed", "are contradicted", "are not decided", "are not testable",
-                            "are not measured"), strict=True))  # fmt: skip
 _BORDERS = {"no worse": (-1,), "equal": (-1, 1), "theorem": (-1, 1)}
 """Where a kind's δ puts borders, in δ."""
 
@@ -36,13 +34,25 @@ def summary(entries: list[dict]) -> Explorer:
             lines.append(f'<p>{name}</p><div class="tl-strip" role="img" aria-label="{_counted(found)}">{parts}</div>')
     key = "".join(f"<li>{_icon(word)} {word}</li>" for word in VERDICTS)
     of = f"{len(lines)} papers" if several else "the paper"
-    told = f"{len(entries)} verdicts on {len(ids)} claims of {of}: {_counted(entries)}."
+    many = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((len(entries), "verdict"), (len(ids), "claim"))]
+    told = f"{many[0]} on {many[1]} of {of}: {_counted(entries)}."
     return _page(f'<p class="tl-sum">{told}</p>{"".join(lines)}<ul class="tl-key" aria-label="signs">{key}</ul>')
 
 
 def _counted(entries: list[dict]) -> str:
-    counts = [(sum(e["verdict"] == word for e in entries), said) for word, said in _SAID.items()]
-    return ", ".join(f"{count} {said}" for count, said in counts if count)
+    counts = [(sum(e["verdict"] == word for e in entries), word) for word in VERDICTS]
+    return ", ".join(f"{count} {_said(word, count)}" for count, word in counts if count)
+
+
+def _said(word: str, count: int) -> str:
+    """A verdict as the end of a sentence.
+
+    >>> _said("holds", 1), _said("mixed", 1), _said("holds", 2), _said("not decided", 2)
+    ('holds', 'is mixed', 'hold', 'are not decided')
+    """
+    if word == HOLDS:
+        return "holds" if count == 1 else "hold"
+    return f"{'is' if count == 1 else 'are'} {word}"
 
 
 def headlines(entries: list[dict], board: str = "") -> Explorer:
