@@ -109,7 +109,9 @@ def test_a_paper_has_all_its_findings_and_the_board_its_headlines(monkeypatch):
     said = [Finding("one", "digits", "holds", "First.", headline=True), Finding("two", "digits", "holds", "Second.")]
     monkeypatch.setattr(pages, "findings", lambda: {"ninr": said, "vpn": said})
     alone = [entry(), entry(id="two")]
-    assert [li.text.split(" ")[1] for li in soup(headlines(alone)).select("li")] == ["First.", "Second."]
+    page = soup(headlines(alone, "../board.html"))
+    assert [li.text.split(" ")[1] for li in page.select("li")] == ["First.", "Second."]
+    assert "All 2 verdicts" in page.select("a")[-1].text and page.select("a")[-1]["href"] == "../board.html#paper=ninr"
     both = [*alone, entry(paper="vpn"), entry(id="two", paper="vpn", verdict="mixed")]
     page = soup(headlines(both, "../board.html"))
     assert [a["href"] for a in page.select("a")] == ["../board.html#ninr--one", "../board.html#vpn--one"]
@@ -126,7 +128,8 @@ def test_five_to_eight_findings_of_every_wing_are_as_the_tables_say():
     for paper, said in findings().items():
         page = soup(headlines(scoreboard(paper), "board.html"))
         assert len(page.select("li")) == len(said) == 5, "a chapter's answer has five lines"
-        assert {a["href"].removeprefix("board.html#") for a in page.select("a")} <= cards
+        *links, last = [a["href"] for a in page.select("a")]
+        assert {link.removeprefix("board.html#") for link in links} <= cards and last == f"board.html#paper={paper}"
 
 
 # --- the cards

@@ -435,16 +435,22 @@ def test_every_explorers_csv_has_a_field_a_column_in_every_line(browser, name, t
             assert rows and {len(row) for row in rows} == {len(head)}
             # the table below the controls shows some of these rows, with the numbers shortened
             shown = root.locator("tbody tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.textContent))")
-            words = [k for k in range(len(head)) if any(re.search("[A-Za-z]{2}", row[k]) for row in rows)]
+            columns = root.locator("thead th").all_inner_texts()
+            assert head[: len(columns)] == columns  # then, where the page computes, what the controls are set to
+            words = [k for k in range(len(columns)) if any(re.search("[A-Za-z]{2}", row[k]) for row in rows)]
             picked = {tuple(row[k] for k in words) for row in rows}
             assert {tuple(row[k].replace("–", "") for k in words) for row in shown} <= picked
 
 
 def test_the_csv_of_the_heatmap_is_its_table(browser, tmp_path):
+    from tutorial_lib.papers.activation_noise.explorers import _NAMES as NAMES
+
     with Page(browser, page_of("Accuracy over noise at training")) as opened:
         root = explorer(opened, "Accuracy over noise at training")
         head, *rows = csv_of(opened, root, tmp_path)
-    file = pd.DataFrame(rows, columns=head).astype({"n": float, "alpha_train": float, "alpha_inference": float})
+    named = {name: column for column, name in NAMES.items()}
+    file = pd.DataFrame(rows, columns=[named[name] for name in head])
+    file = file.astype({"n": float, "alpha_train": float, "alpha_inference": float})
     file = file[file["alpha_inference"] > 0]  # the explorer repeats the rows without noise at every n
     table = measured()
     table = table[table["alpha_inference"] > 0]
@@ -464,13 +470,13 @@ def test_a_csv_quotes_commas_quotes_and_new_lines(browser, tmp_path):
         pd.DataFrame({"name": names}), how="cross"
     )
     found = make("lines", table, title="Names", controls=[], start={}, x="x, in units", value="v", series="name",
-                 names={"x, in units": "x", "v": "v"}, picture=Figure())  # fmt: skip
+                 names={"x, in units": 'x, "so"', "v": "v"}, picture=Figure())  # fmt: skip
     page = tmp_path / "page.html"
     page.write_text(f'<meta charset="utf-8"><body>{found.html}', encoding="utf-8")
     with Page(browser, BOARD) as opened:
         opened.page.goto(page.as_uri())
         head, *rows = csv_of(opened, explorers_of(opened)[0], tmp_path)
-    assert head == list(table.columns)
+    assert head == ['x, "so"', "v", "name"]
     assert [(float(x), float(v), name) for x, v, name in rows] == list(table.itertuples(index=False, name=None))
 
 

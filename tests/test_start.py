@@ -1,6 +1,7 @@
 """The start page: how its networks were chosen, that the page runs them as torch does, and that a hand can use it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,57 @@ def test_a_finger_draws_without_moving_the_page(browser):  # noqa: F811
         assert control(root, "digit").input_value() == "your own"
         assert {found.argmax() for found in chances(root).values()} == {1}
         assert opened.page.evaluate("scrollY") == scrolled
+
+
+@built
+def test_the_first_click_shows_what_the_text_says(start):
+    """The preset, from the first digit: a draw like most, on which the plain network fails and the two others do not."""
+    _, root = start
+    root.get_by_role("button", name="Reset").click()
+    root.get_by_role("button", name="Spoil it").click()
+    digit = int(control(root, "digit").input_value())
+    right = {name: found.argmax() == digit for name, found in chances(root).items()}
+    assert right == {pad.PLAIN: False, pad.NODE: True, pad.BARE: True}
+
+
+@built
+def test_play_ends_where_the_reader_takes_over(start):
+    opened, root = start
+    root.get_by_role("button", name="Reset").click()
+    for stop in ("Reset", "Spoil it"):
+        root.get_by_role("button", name="Play: Corruption").click()
+        opened.page.wait_for_function(
+            "document.querySelector('[data-control=sigma]').getAttribute('aria-valuetext') === '0.05'"
+        )
+        root.get_by_role("button", name=stop).click()
+        before = control(root, "sigma").get_attribute("aria-valuetext")
+        opened.page.wait_for_timeout(1500)
+        assert control(root, "sigma").get_attribute("aria-valuetext") == before
+        root.get_by_role("button", name="Reset").click()
+
+
+@built
+def test_a_link_keeps_a_drawing(browser):  # noqa: F811
+    with Page(browser, "book/intro", viewport={"width": 1280, "height": 900}) as opened:
+        root = explorer(opened, "Draw a digit and spoil it")
+        sheet = root.locator(".tl-paper")
+        stroke(opened, sheet, [(0.25, 0.2), (0.75, 0.2), (0.4, 0.85)])
+        stroke(opened, sheet, [(0.35, 0.55), (0.7, 0.55)])
+        before, address = chances(root), opened.page.url
+        for text in (
+            "!!",
+            "A",
+            ",,,",
+            "AAA,B",
+        ):  # an address that somebody has spoilt shows an empty pad, or what is left
+            opened.page.goto(re.sub("drawing=[^&]*", f"drawing={text}", address))
+            assert opened.errors == []
+    with Page(browser, "book/intro", viewport={"width": 1280, "height": 900}) as opened:
+        opened.page.goto(address)
+        opened.page.reload()
+        root = explorer(opened, "Draw a digit and spoil it")
+        assert root.locator(".tl-paper path").count() == 2
+        assert all(found == pytest.approx(before[name], abs=0.02) for name, found in chances(root).items())
 
 
 @built

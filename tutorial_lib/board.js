@@ -35,7 +35,7 @@
 
     const update = () => {
       const want = Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value]));
-      let shown = 0;
+      const shown = {};
       for (const section of sections) {
         const cards = [...section.querySelectorAll("article")];
         const key = new Map();
@@ -46,7 +46,7 @@
           });
           const here = !want.paper || section.dataset.paper === want.paper;
           card.hidden = !here || !found.length;
-          if (!card.hidden) shown += found.length;
+          if (!card.hidden) for (const row of found) shown[row.dataset.verdict] = (shown[row.dataset.verdict] || 0) + 1;
           const support = found.map(row => parseFloat(row.dataset.support)).filter(Number.isFinite);
           key.set(card, !support.length ? Infinity : want.sort === "for" ? -Math.max(...support) : Math.min(...support));
         }
@@ -54,7 +54,8 @@
         section.append(...cards);
         section.hidden = cards.every(card => card.hidden);
       }
-      told.textContent = shown ? `${shown} of ${rows.length} verdicts` : "no such verdict: show all, or choose another";
+      const count = Object.values(shown).reduce((a, b) => a + b, 0), each = Object.entries(shown).map(([word, n]) => `${n} ${word}`);
+      told.textContent = count ? `${count} of ${rows.length} verdicts: ${each.join(", ")}` : "no such verdict: show all, or choose another";
       if (!ours) return;
       const state = new URLSearchParams(Object.entries(want).filter(([, value]) => value)).toString();
       const kept = state ? "#" + state : location.hash.includes("=") ? " " : location.hash;
@@ -74,7 +75,7 @@
         }
       }
       update();
-      if (card) card.scrollIntoView();
+      if (card || hash.includes("=")) (card || form).scrollIntoView();
     };
     form.addEventListener("change", update);
     form.addEventListener("submit", event => event.preventDefault());
@@ -83,10 +84,7 @@
       for (const input of Object.values(inputs)) input.value = "";
       update();
     });
-    if (ours) addEventListener("hashchange", () => {
-      read();
-      if (location.hash.includes("=")) root.scrollIntoView();
-    });
+    if (ours) addEventListener("hashchange", read);
     if (ours) read();
     else update();
   }

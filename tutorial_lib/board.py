@@ -13,6 +13,8 @@ from .verdicts import CONTRADICTED, HOLDS, KINDS, NOT_DECIDED, NOT_TESTABLE, VER
 _HERE = Path(__file__).parent
 ICONS = dict(zip(VERDICTS, "✓±✗?⊘–", strict=True))
 """Each verdict's sign: it must be told without colour."""
+OURS = "not in the paper"
+"""How the text begins that stands in place of a quotation where a claim is the book's own."""
 _BORDERS = {"no worse": (-1,), "equal": (-1, 1), "theorem": (-1, 1)}
 """Where a kind's δ puts borders, in δ."""
 
@@ -79,7 +81,11 @@ def headlines(entries: list[dict], board: str = "") -> Explorer:
             f'<a href="{board}#{_anchor(e)}">{e["verdict"]}: {html.escape(e["item"])}, {html.escape(e["dataset"])}</a>'
         )
         items.append(f"<li>{_icon(e['verdict'])} {html.escape(words)} ({link})</li>")
-    return _page(f'<ul class="tl-findings">{"".join(items)}</ul>')
+    all_of = ""
+    if len(papers) == 1:
+        told = f"All {len(entries)} verdicts on this paper, data set by data set"
+        all_of = f'<p><a href="{board}#paper={here[0][0]}">{told}</a></p>'
+    return _page(f'<ul class="tl-findings">{"".join(items)}</ul>{all_of}')
 
 
 def board(entries: list[dict]) -> Explorer:
@@ -193,22 +199,25 @@ def _card(entries: list[dict]) -> str:
 def _row(e: dict, scale: tuple[float, float]) -> str:
     shown = e["measured"] is not None and e["verdict"] != NOT_TESTABLE
     decides = html.escape(e["decides"] or "") if len(e["settings"]) > 1 else ""
-    told = f"{_interval(e)}<small>{decides}</small>" if shown else ""
+    mean = f"mean over settings: {number(e['mean'], e['unit'])}" if decides and e["mean"] is not None else ""
+    told = f"{_interval(e)}<small>{'; '.join(filter(None, [decides, mean]))}</small>" if shown else ""
     picture = _bar(e["measured"], e["interval"], scale, e, e["reported"]) if shown else ""
-    note = "; ".join(filter(None, [_count(e), e["why"] if e["verdict"] == NOT_TESTABLE else "", e.get("problem")]))
+    note = "; ".join(filter(None, [_count(e), e["why"], e.get("problem")]))
+    ends = f' data-ends="{number(scale[0], e["unit"])} … {number(scale[1], e["unit"])}"' if shown else ""
     seeds = f"{e['budget']}, {e['seeds']} seeds" if e["budget"] != "reported" else "reported numbers"
     return (
         f'<tr data-data="{html.escape(e["dataset"])}" data-verdict="{e["verdict"]}" data-support="{_support(e)}">'
         f'<th scope="row">{html.escape(e["dataset"])}<small>{seeds}</small></th>'
         f"<td>{_sign(e['verdict'])}<small>{html.escape(note)}</small></td>"
-        f'<td>{told}</td><td class="tl-f" aria-hidden="true">{picture}</td></tr>'
+        f'<td>{told}</td><td class="tl-f" aria-hidden="true"{ends}>{picture}</td></tr>'
     )
 
 
 def _behind(entries: list[dict]) -> str:
     """The quotation, what would decide, every setting, the commands."""
     e = entries[0]
-    parts = [f"<p>The paper: “{html.escape(e['reported_text'])}”</p>"]
+    said = html.escape(e["reported_text"])
+    parts = [f"<p>{said[0].upper()}{said[1:]}</p>" if said.startswith(OURS) else f"<p>The paper: “{said}”</p>"]
     for r in entries:
         more = "; ".join(_open(r))
         parts.append(f"<h5>{html.escape(r['dataset'])}</h5>" + (f"<p>{html.escape(more)}</p>" if more else ""))

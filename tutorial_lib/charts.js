@@ -73,6 +73,7 @@
     const plain = panels.filter((panel) => !panel.own), beside = plain.length > 1 && width > 600;
     const wrapper = make("div", { class: beside ? "tl-panels" : "" });
     if (plain.length < panels.length) wrapper.append(found.own(width, { make, look, choose })); // a part of the page's own
+    wrapper.append(legend);
     const told = plain.map((panel, k) => {
       const own = (i) => panel.name === undefined || column.panel[i] === panel.name;
       const size = beside && k + 1 < plain.length + (plain.length + 1) % 2 ? (width - 12) / 2 : width; // an odd one has a row
@@ -81,7 +82,7 @@
       return chart(shown, panel, panel.name === undefined || compute ? null : everything.filter(own), size, state, wrapper);
     });
     const text = notes || told.join(" ");
-    for (const svg of wrapper.children) svg.setAttribute("aria-label", `${spec.title}. ${text}`);
+    for (const part of wrapper.children) if (part !== legend) part.setAttribute("aria-label", `${spec.title}. ${text}`);
     legend.replaceChildren();
     for (const name of distinct(spec.series, rows)) {
       const entry = make("button", { type: "button", "aria-pressed": !off.has(name), "data-name": name, title: "show or hide" }, legend);

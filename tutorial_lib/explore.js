@@ -41,14 +41,16 @@
     root.textContent = "";
     const head = make("div", { class: "tl-head" }, root);
     make("strong", {}, head, spec.title);
-    const tools = make("span", { class: "tl-tools" }, head);
+    const choices = make("span", { class: "tl-tools" }, head);
     const form = make("div", { class: "tl-controls", role: "group", "aria-label": spec.title + ": controls" }, root);
     const figure = make("div", { class: "tl-figure" }, root);
     const legend = make("div", { class: "tl-legend" }, root);
     const readout = make("p", { class: "tl-readout", "aria-live": "polite" }, root);
+    const taken = make("p", { class: "tl-tools" }, root);
     const details = make("details", {}, root);
     make("summary", {}, details, "Data as a table");
     const sheet = make("div", { class: "tl-table" }, details);
+    const playing = [];
     const widgets = spec.controls.map((control, k) => {
       const field = make("div", { class: "tl-field" }, form);
       const label = make("label", { for: `${id}-${k}` }, field);
@@ -64,20 +66,24 @@
         write();
       };
       if (control.play) play(make("button", { type: "button", class: "tl-play" }, field), input, set, control.label);
-      input.addEventListener("input", set);
+      input.addEventListener("input", () => {
+        playing.forEach((stop) => stop());
+        set();
+      });
       input.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab would take the arrow keys
       return { control, input, name, numeric, ends };
     });
-    for (const [text, wanted] of Object.entries(spec.presets || {})) tool(text, () => go(wanted));
-    tool("Reset", () => go(spec.start));
-    if (ours) tool("Copy link", link);
-    tool("Save PNG", () => picture(figure, readout.textContent));
-    tool("Save all data as CSV", save);
+    for (const [text, wanted] of Object.entries(spec.presets || {})) tool(choices, text, () => go(wanted));
+    tool(choices, "Reset", () => go({ ...spec.start, ...(spec.kept && { [spec.kept]: "" }) }));
+    if (ours) tool(taken, "Copy link", link);
+    tool(taken, "Save PNG", () => picture(figure, legend, [widgets.map(({ control }) => `${control.label} = ${show(state[control.column])}`).join("; "), readout.textContent]));
+    tool(taken, "Save all data as CSV", save);
 
-    function tool(text, act) {
-      make("button", { type: "button" }, tools, text).addEventListener("click", act);
+    function tool(where, text, act) {
+      make("button", { type: "button" }, where, text).addEventListener("click", act);
     }
     function go(wanted) {
+      playing.forEach((stop) => stop());
       Object.assign(state, wanted);
       off.clear();
       update();
@@ -106,7 +112,7 @@
         if (Number(input.value) >= Number(input.max)) move(0);
         tell();
       });
-      input.addEventListener("pointerdown", stop);
+      playing.push(stop);
       tell();
     }
 
@@ -120,6 +126,7 @@
         if (state[control.column] !== spec.start[control.column]) state_.set(key(control.column), state[control.column]);
       }
       if (off.size) state_.set(key("without"), [...off].join("|"));
+      if (spec.kept && state[spec.kept]) state_.set(key(spec.kept), state[spec.kept]);
       history.replaceState(null, "", String(state_) ? `#${state_}` : location.pathname + location.search);
     }
     function read() {
@@ -129,6 +136,7 @@
         const value = wanted.get(key(control.column)), number = Number(value);
         state[control.column] = value === null || (numeric && !Number.isFinite(number)) ? spec.start[control.column] : numeric ? number : value;
       }
+      if (spec.kept) state[spec.kept] = wanted.get(key(spec.kept)) || "";
       off.clear();
       for (const name of (wanted.get(key("without")) || "").split("|")) if (name) off.add(name);
       return true;
@@ -161,7 +169,7 @@
           if (!same) input.list.replaceChildren(...(available.length > 31 ? [] : available.map((_, k) => make("option", { value: k }))));
           input.value = position;
           input.setAttribute("aria-valuetext", show(state[control.column]));
-          name.textContent = `${control.label} = ${show(state[control.column])}`;
+          name.textContent = `${control.label}\u00a0=\u00a0${show(state[control.column])}`;
           ends.replaceChildren(...[available[0], available[available.length - 1]].map((v) => make("span", {}, null, show(v))));
         } else {
           if (!same) input.replaceChildren(...available.map((v) => make("option", {}, null, v)));
@@ -216,8 +224,10 @@
     }
     function save() {
       current();
-      const names = Object.keys(column);
-      const text = [names, ...everything.map((i) => names.map((n) => column[n][i]))].map((r) => r.map(field).join(",") + "\r\n").join("");
+      const names = Object.keys(column), set = compute ? widgets.map(({ control }) => control) : []; // a table has them as columns
+      const head = [...names.map((n) => spec.names[n] || n), ...set.map((control) => control.label)];
+      const lines = everything.map((i) => [...names.map((n) => column[n][i]), ...set.map((control) => state[control.column])]);
+      const text = [head, ...lines].map((r) => r.map(field).join(",") + "\r\n").join("");
       give(new Blob([text], { type: "text/csv" }), "csv");
     }
     details.addEventListener("toggle", () => details.open && fill(current()));
@@ -245,26 +255,50 @@
     make("a", { href: url, download: `${spec.file}.${ending}` }).click();
     URL.revokeObjectURL(url);
   }
-  async function picture(figure, text) {
-    const charts = [...figure.querySelectorAll("svg")], whole = figure.getBoundingClientRect(), scale = 2, head = 64;
-    const sheet = make("canvas", { width: scale * whole.width, height: scale * (whole.height + head) }), pen = sheet.getContext("2d");
+  async function picture(figure, legend, told) {
+    const charts = [...figure.querySelectorAll("svg")].filter((chart) => !chart.closest(".tl-legend"));
+    const whole = figure.getBoundingClientRect(), scale = 2, head = 84, apart = legend.closest(".tl-figure") ? 0 : legend.offsetHeight;
+    const sheet = make("canvas", { width: scale * whole.width, height: scale * (whole.height + head + apart) }), pen = sheet.getContext("2d");
     const ink = getComputedStyle(figure).color;
     let back = figure;
     while (back.parentElement && /, 0\)$|transparent/.test(getComputedStyle(back).backgroundColor)) back = back.parentElement;
     pen.scale(scale, scale);
     pen.fillStyle = /, 0\)$|transparent/.test(getComputedStyle(back).backgroundColor) ? "#fff" : getComputedStyle(back).backgroundColor;
-    pen.fillRect(0, 0, whole.width, whole.height + head);
-    pen.fillStyle = ink;
+    pen.fillRect(0, 0, whole.width, whole.height + head + apart);
+    pen.fillStyle = pen.strokeStyle = ink;
     pen.font = "bold 15px system-ui, sans-serif";
     pen.fillText(spec.title, 8, 20, whole.width - 16);
     pen.font = "13px system-ui, sans-serif";
-    pen.fillText(text, 8, 44, whole.width - 16);
+    told.forEach((line, k) => pen.fillText(line, 8, 44 + 22 * k, whole.width - 16));
+    for (const part of legend.childNodes) { // text as it stands, and a line or a colour in front of it
+      const range = document.createRange();
+      range.selectNodeContents(part);
+      const box = (part.getBoundingClientRect ? part : range).getBoundingClientRect(), left = box.left - whole.left, top = box.top - whole.top + head;
+      const line = part.querySelector && part.querySelector("path");
+      if (line) {
+        pen.strokeStyle = getComputedStyle(line).stroke;
+        pen.setLineDash((line.getAttribute("stroke-dasharray") || "").split(" ").filter(Boolean).map(Number));
+        pen.lineWidth = 2.4;
+        pen.beginPath();
+        pen.moveTo(left + 4, top + box.height / 2);
+        pen.lineTo(left + 36, top + box.height / 2);
+        pen.stroke();
+      }
+      if (!part.classList || !part.classList.contains("tl-bar")) pen.fillText(part.textContent.trim(), left + (line ? 44 : 0), top + box.height / 2 + 5);
+      else [...part.children].forEach((colour, k) => {
+        pen.fillStyle = getComputedStyle(colour).backgroundColor;
+        pen.fillRect(left + 16 * k, top, 16, 14);
+        pen.fillStyle = ink;
+      });
+    }
     for (const chart of charts) {
       const copy = chart.cloneNode(true), from = [chart, ...chart.querySelectorAll("*")];
+      const buttons = copy.querySelectorAll(".tl-clear");
       [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {
         const style = getComputedStyle(from[k]);
         for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "paint-order", "opacity", "font-size", "font-family", "font-weight"]) node.style[name] = style.getPropertyValue(name);
       });
+      buttons.forEach((button) => button.remove());
       copy.setAttribute("xmlns", NAMESPACE);
       const image = new Image(), place = chart.getBoundingClientRect();
       image.src = "data:image/svg+xml;charset=utf-8," + encodeURIComponent(new XMLSerializer().serializeToString(copy));

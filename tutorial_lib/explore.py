@@ -55,6 +55,7 @@ def explorer(
     digits: int = 1,
     presets: dict[str, dict] | None = None,
     compute: str | None = None,
+    kept: str | None = None,
 ) -> Explorer:
     """An explorer of `table` (tidy: a row a value), or of what the page itself computes.
 
@@ -74,7 +75,8 @@ def explorer(
     ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel
     with ``"map": True`` draws ``map = {x, y, names, code, line}``: the regions ``names[code[row][column]]`` over the
     two controls named in its ``"picks"``, and a dashed line ``{name, points}`` across them. A panel ``{"own": True}``
-    is an element that ``own(width, {make, look, choose})``, returned by `compute`, draws above the others.
+    is an element that ``own(width, {make, look, choose})``, returned by `compute`, draws above the others; `kept` names
+    a text in the state that it may set (``choose({name: text})``) and that a link keeps beside the controls.
     """
     if compute is not None:
         table = pd.DataFrame(columns=["panel", series, x, value])
@@ -87,7 +89,7 @@ def explorer(
     spec = {
         "kind": kind, "title": title, "controls": controls, "start": start, "x": x, "y": y, "value": value,
         "error": error, "seeds": seeds, "series": series, "panels": panels, "reference": reference, "names": names,
-        "readout": readout, "note": note, "notes": notes, "presets": presets,
+        "readout": readout, "note": note, "notes": notes, "presets": presets, "kept": kept,
         "symbol": symbol, "log": log, "digits": digits, "file": title.lower().replace(" ", "-"),
         "columns": {name: _column(table[name]) for name in table.columns},
     }  # fmt: skip

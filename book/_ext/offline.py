@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -63,14 +64,33 @@ def trim_pages(app, exception):
 def text_of(page: str) -> str:
     """The words of a page's main part, in its sections, as the search takes them."""
     main = BeautifulSoup(page, "html.parser").select_one("article.bd-article")
-    for part in main.select("script, style, svg, .headerlink, .tl-explorer, .tl-board, .cell_input, img"):
+    unread = "script, style, svg, img, pre, summary, div.math, .headerlink, .tl-explorer, .tl-board, .cell_input"
+    for part in main.select(unread):
         part.decompose()
+    for formula in main.select("span.math"):
+        formula.replace_with(_plain(formula.get_text()))
     for part in main.find_all(True):
         if part.name == "section":
             part.attrs = {"id": part.get("id", "")}
+        elif part.name in ("p", "li", "td", "th", "dt", "h1", "h2", "h3", "h4"):
+            part.append(" ")
+            part.unwrap()
         else:
             part.unwrap()
     return f'<div role="main">{" ".join(main.decode_contents().split())}</div>'
+
+
+def _plain(formula: str) -> str:
+    """A short formula in plain characters: Greek letters for their names, no other commands."""
+
+    def letter(found: re.Match) -> str:
+        try:
+            return unicodedata.lookup(f"GREEK SMALL LETTER {found[1].upper()}")
+        except KeyError:
+            return ""
+
+    inside = formula.removeprefix("\\(").removesuffix("\\)")
+    return re.sub(r"[{}\\]", "", re.sub(r"\\(?:var)?([a-zA-Z]+) ?", letter, inside))
 
 
 def write_excerpts(app, exception):

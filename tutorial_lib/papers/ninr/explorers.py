@@ -246,9 +246,9 @@ def pad() -> Explorer:
             {"column": "sigma", "label": "Corruption σ", "values": [round(0.05 * k, 2) for k in range(21)],
              "play": True},
             {"column": "digit", "label": "Digit", "values": [*map(str, range(10)), "your own"]},
-            {"column": "noise", "label": "Noise number", "values": list(range(1, 31)), "play": True},
+            {"column": "noise", "label": "Draw of the noise", "values": list(range(1, 31)), "play": True},
         ],
-        start={"sigma": 0.0, "digit": "5", "noise": 1},
+        start={"sigma": 0.0, "digit": "1", "noise": 1},
         x="x",
         value="value",
         series="series",
@@ -258,7 +258,8 @@ def pad() -> Explorer:
         ],
         presets={"Spoil it": {"sigma": 0.7}},
         names={"panel": "panel", "series": "network", "x": "σ, or digit", "value": "percent"},
-        symbol="σ_noise",
+        symbol="σ",
+        kept="drawing",
         compute=(files(__package__) / "pad.js").read_text(encoding="utf-8").replace(
             "SHIPPED", json.dumps(networks, separators=(",", ":"))
         ),

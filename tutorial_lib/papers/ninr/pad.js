@@ -140,6 +140,12 @@
     return inked(place(off((k) => k % SIZE), off((k) => Math.floor(k / SIZE))));
   }
 
+  // A drawing as text, for a link: two characters a point, of 64 steps each, a comma between strokes.
+  const STEPS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  const packed = (strokes) => strokes.map((points) => points.map((p) => p.map((v) => STEPS[Math.round(63 * v)]).join(""))
+    .filter((point, k, all) => point !== all[k - 1]).join("")).join(",");
+  const unpacked = (text) => (/^([\w-]{2}|,)+$/.test(text) ? text.split(",").filter(Boolean).map((points) => points.match(/../g).map((p) => [...p].map((c) => STEPS.indexOf(c) / 63))) : []);
+
   // ---- the page's part: the pad, what the networks see, and their ten probabilities ----
   let own = [], state, pen = null, choose, tools;
   const box = document.createElement("div");
@@ -175,7 +181,7 @@
       clear.addEventListener("pointerdown", (event) => {
         event.stopPropagation();
         own = [];
-        choose({ digit: OWN });
+        choose({ digit: OWN, drawing: "" });
       });
     }
     const shown = svg(side, side, "What the networks see");
@@ -217,7 +223,7 @@
     };
     const stop = () => {
       ["pointermove", "pointerup", "pointercancel"].forEach((name) => removeEventListener(name, { pointermove: move }[name] || stop));
-      choose({ digit: OWN });
+      choose({ digit: OWN, drawing: packed(own) });
     };
     addEventListener("pointermove", move);
     addEventListener("pointerup", stop);
@@ -226,6 +232,7 @@
 
   return function pad(wanted) {
     state = wanted;
+    if ((state.drawing || "") !== packed(own)) own = unpacked(state.drawing || "");
     const columns = { panel: [], series: [], x: [], value: [] };
     const add = (panel, series, x, value) => Object.entries({ panel, series, x, value }).forEach(([name, v]) => columns[name].push(v));
     const chances = probabilities(seen());
