@@ -259,7 +259,7 @@ def test_a_finger_draws_without_moving_the_page(browser):  # noqa: F811
 
 @built
 def test_the_first_click_shows_what_the_text_says(start):
-    """The preset, from the first digit: a draw like most, on which the plain network fails and the two others do not."""
+    """The preset, from the first digit: a draw like most, on which the plain network alone fails."""
     _, root = start
     root.get_by_role("button", name="Reset").click()
     root.get_by_role("button", name="Spoil it").click()
