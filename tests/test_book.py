@@ -297,7 +297,7 @@ def test_the_heatmap_answers_a_touch(browser):
         root.locator('rect.tl-cell[data-x="0"][data-y="0.1"]').tap()
         assert "Trained at α = 0, inference at α = 0.1" in root.locator(".tl-readout").inner_text()
         size = root.locator("svg text").first.evaluate("e => parseFloat(getComputedStyle(e).fontSize)")
-        scale = root.locator(".tl-figure svg").evaluate(
+        scale = root.locator(".tl-figure svg[role=img]").evaluate(
             "e => e.getBoundingClientRect().width / e.viewBox.baseVal.width"
         )
         assert size * scale > 10, "text too small to read on a phone"
@@ -486,7 +486,7 @@ def test_every_axis_of_an_explorer_has_a_label(browser, chapter):
     for page, shown in pages_of(chapter).items():
         with Page(browser, page) as opened:
             for root in explorers_of(opened):
-                charts = root.locator(".tl-figure svg")
+                charts = root.locator(".tl-figure svg[role=img]")
                 for k in range(charts.count()):
                     labels = charts.nth(k).locator("[data-axis]")
                     told = dict(labels.evaluate_all("els => els.map(e => [e.dataset.axis, e.textContent.trim()])"))
@@ -545,7 +545,7 @@ def test_theorem_1_shows_the_measured_ratios(browser):
             for column, value in (("loss", loss), ("activation", activation), ("layer", layer)):
                 control(root, column).select_option(value)
             part = pick(table, loss=loss, activation=activation.lower(), layer=name)
-            shown = drawn_dots(root.locator(".tl-figure svg"))
+            shown = drawn_dots(root.locator(".tl-figure svg[role=img]"))
             for column, side in (("plain", "R of eq. 10"), ("full", "R and the curvature term")):
                 expected = {
                     (side, r.sigma): getattr(r, column) for r in mean_and_sem(part, ["sigma"], column).itertuples()
@@ -557,7 +557,7 @@ def test_theorem_1_shows_the_measured_ratios(browser):
 def test_the_spectrum_follows_the_time_slider_and_its_axes_stand_still(browser):
     with Page(browser, page_of("Spectrum and learned function")) as opened:
         root = explorer(opened, "Spectrum and learned function")
-        panels = root.locator(".tl-figure svg")
+        panels = root.locator(".tl-figure svg[role=img]")
         assert panels.count() == 2
 
         def state():
@@ -588,7 +588,10 @@ def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser
         root = explorer(opened, "Sensitivity and reliability")
         control(root, "dataset").select_option("digits")
         control(root, "network").select_option("conv")
-        curve, diagram = root.locator(".tl-figure svg").nth(0), root.locator(".tl-figure svg").nth(1)
+        curve, diagram = (
+            root.locator(".tl-figure svg[role=img]").nth(0),
+            root.locator(".tl-figure svg[role=img]").nth(1),
+        )
         left, right = curve.bounding_box(), diagram.bounding_box()
         assert abs(left["y"] - right["y"]) < 2 and left["x"] + left["width"] <= right["x"] + 1  # side by side
         table = pick(read_table("explicit-reg/fig-11", "digits", "desk"), network="conv", measure="accuracy")
@@ -610,7 +613,7 @@ def test_sigma_moves_the_reliability_diagram_along_the_sensitivity_curve(browser
 
 def test_panels_stand_below_each_other_on_a_phone(browser):
     with Page(browser, page_of("Sensitivity and reliability"), viewport={"width": 390, "height": 800}) as opened:
-        panels = explorer(opened, "Sensitivity and reliability").locator(".tl-figure svg")
+        panels = explorer(opened, "Sensitivity and reliability").locator(".tl-figure svg[role=img]")
         first, second = panels.nth(0).bounding_box(), panels.nth(1).bounding_box()
         assert second["y"] >= first["y"] + first["height"] - 1 and first["width"] > 250
 
@@ -701,7 +704,7 @@ def test_disturbed_images_shows_the_measured_accuracies(browser):
         control(root, "sigma").focus()
         opened.page.keyboard.press("End")
         sigma = float(control(root, "sigma").get_attribute("aria-valuetext"))
-        panels = root.locator(".tl-figure svg")
+        panels = root.locator(".tl-figure svg[role=img]")
         for panel, item, measure in ((0, "fig-2", "accuracy"), (1, "fig-6", "pgd")):
             table = pick(read_table(f"ninr/{item}", "mnist", "desk"), measure=measure, network="cnn", **keys)
             shown = drawn_dots(panels.nth(panel))
@@ -761,7 +764,8 @@ def test_which_claims_hold_is_three_choices_away(browser):
         wanted = [("ninr", "mnist", "holds")]
         there = [(e["paper"], e["dataset"], e["verdict"]) for e in entries]
         assert cards(opened) == wanted * there.count(wanted[0]) != []
-        assert opened.page.locator("output").inner_text() == f"{there.count(wanted[0])} of {len(entries)} verdicts"
+        count = there.count(wanted[0])
+        assert opened.page.locator("output").inner_text() == f"{count} of {len(entries)} verdicts: {count} holds"
         address = opened.page.url
         assert address.endswith("#paper=ninr&verdict=holds&data=mnist")
         opened.page.get_by_role("button", name="Show all").click()
@@ -796,7 +800,7 @@ def test_claims_are_ordered_by_what_supports_them(browser):
 
 def test_a_finding_leads_to_its_claim_and_a_paper_to_its_claims(browser):
     with Page(browser, BOARD) as opened:
-        ask(opened, "Verdict", "not measured")  # the claim may be hidden by then
+        ask(opened, "Verdict", "not testable")  # the claim may be hidden by then
         link = opened.page.locator(".tl-findings a").first
         target = link.get_attribute("href").removeprefix("#")
         link.click()
@@ -947,7 +951,7 @@ def test_outside_the_book_the_address_is_left_alone(browser, tmp_path):
 def test_the_crosshair_tells_values_errors_and_seeds(browser):
     with Page(browser, page_of("Two sides of Theorem 1")) as opened:
         root = explorer(opened, "Two sides of Theorem 1")
-        chart = root.locator(".tl-figure svg").first
+        chart = root.locator(".tl-figure svg[role=img]").first
         dots = chart.locator("circle[data-series]")
         dots.nth(3).scroll_into_view_if_needed()
         box = dots.nth(3).bounding_box()
@@ -1001,7 +1005,7 @@ def test_presets_set_what_they_say(browser):
 def test_controls_stay_in_view_on_a_phone(browser):
     with Page(browser, page_of("Sensitivity and reliability"), viewport={"width": 390, "height": 800}) as opened:
         root = explorer(opened, "Sensitivity and reliability")
-        last = root.locator(".tl-figure svg").last
+        last = root.locator(".tl-figure svg[role=img]").last
         last.evaluate("e => e.scrollIntoView({block: 'end'})")
         form, chart = root.locator(".tl-controls").bounding_box(), last.bounding_box()
         assert form["y"] >= 0 and form["y"] + form["height"] < chart["y"] + chart["height"] <= 801
