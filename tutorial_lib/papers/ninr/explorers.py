@@ -65,7 +65,7 @@ def bias() -> Explorer:
         None,
         title="A loss, smoothed by the node",
         controls=[
-            {"column": "deviation", "label": "Deviation σ_ε |W_NI| of the shift", "play": True,
+            {"column": "deviation", "label": "Deviation of the shift", "play": True,
              "values": [round(0.1 * k, 1) for k in range(31)]},
             {"column": "loss", "label": "Loss", "values": ["two valleys", "one logit"]},
         ],
