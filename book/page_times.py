@@ -1,16 +1,19 @@
 """Measure the built pages: python book/page_times.py writes book/page_times.csv, which the colophon shows.
 
 For every page: what it loads, as files and as a web server would send them (text compressed), and the time until it
-answers the reader's hand, at the processor's own speed and slowed four times. A page answers when it is loaded and the
-browser then had nothing to do for 50 ms on end for half a second. Medians of three; run it on an idle machine.
+answers the reader's hand, read from disk, at the processor's own speed and slowed four times. A page answers when it is
+loaded and then, for half a second, no task takes 50 ms. Medians of three; run it on an idle machine.
 """
 
 import csv
 import gzip
+import os
 import platform
+import re
 import shutil
 import statistics
 import sys
+from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -62,6 +65,13 @@ def visit(browser, name: str, slowed: int) -> tuple[float, list[str]]:
         context.close()
 
 
+def _processor() -> str:
+    """What the processor calls itself, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return names[0] if names else platform.machine()
+
+
 def main() -> int:
     from playwright.sync_api import sync_playwright
 
@@ -77,7 +87,8 @@ def main() -> int:
             times = [statistics.median(visit(browser, name, slowed)[0] for _ in range(3)) for slowed in (1, 4)]
             rows.append([name, f"{files:.0f}", f"{sent:.0f}", *(f"{seconds:.2f}" for seconds in times)])
             print(*rows[-1])
-        machine = f"{platform.system()} {platform.machine()}, Chromium {browser.version.split('.')[0]}, headless"
+        cores = f"{os.cpu_count()} cores ({_processor()})"
+        machine = f"{platform.system()}, {cores}, Chromium {browser.version.split('.')[0]}, headless, {date.today()}"
         browser.close()
     with TABLE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -379,3 +379,35 @@ def test_with_an_address_every_page_links_to_its_own_source(tmp_path):
         links = re.findall(r'href="(https://github\.com/[^"]*)"', html)
         assert f"{OWN}/edit/main/{page}.{ending}" in links
         assert any(link.startswith(f"{OWN}/issues/new?") and f"{page}.html" in link for link in links)
+
+
+OFFLINE = runpy.run_path(str(ROOT / "book/_ext/offline.py"))
+
+
+def test_the_search_reads_formulas_and_leaves_code_out():
+    page = """<article class="bd-article"><section id="a"><h1>Noise<a class="headerlink">#</a></h1><p>of deviation
+    <span class="math">\\(\\sigma_\\epsilon\\)</span> and <span class="math">\\(\\lambda\\Delta\\)</span></p><p>Next</p>
+    <details><summary>Show</summary><pre>x = 1</pre></details><script>y</script></section></article>"""
+    text = (
+        '<div role="main"><section id="a"><h1>'.replace("<h1>", "")
+        + "Noise of deviation σ_ε and λΔ Next </section></div>"
+    )
+    assert OFFLINE["text_of"](page).split() == text.split()
+
+
+def test_mending_a_page_twice_changes_nothing_more():
+    """A build that leaves pages in place mends them again."""
+    page = (
+        '<div id="pst-primary-sidebar" class="x"><summary><span class="toctree-toggle"></span></summary>'
+        '<table><th class="a">&nbsp;</th></table><script src="../_static/searchtools.js"></script>'
+        '<script src="../searchindex.js"></script><img alt="a" src="_images/a.png">'
+    )
+
+    def mend(text):
+        for pattern, better in OFFLINE["MENDED"]:
+            text = pattern.sub(better, text)
+        return OFFLINE["PICTURE"].sub(OFFLINE["linked"], text)
+
+    once = mend(page)
+    assert mend(once) == once != page
+    assert "search" not in once and 'role="navigation"' in once and '<a class="full-size" href="_images/a.png"' in once

@@ -15,7 +15,7 @@ MENDED = [
     (re.compile(r'\s*<script src="(?:\.\./)+(?:_static/(?:searchtools|language_data)|searchindex)\.js"></script>'), ""),
     # for screen readers: a name for what opens a chapter's pages, a landmark, an item of a list, no heading of nothing
     (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="Pages of this chapter">'),
-    (re.compile(r'<div id="pst-primary-sidebar"'), r'\g<0> role="navigation" aria-label="Book"'),
+    (re.compile(r'<div id="pst-primary-sidebar"(?! role=)'), r'\g<0> role="navigation" aria-label="Book"'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
     (re.compile(r"<th([^>]*)>(?:&nbsp;|\s)*</th>"), r"<td\1></td>"),
 ]
@@ -85,7 +85,8 @@ def _plain(formula: str) -> str:
 
     def letter(found: re.Match) -> str:
         try:
-            return unicodedata.lookup(f"GREEK SMALL LETTER {found[1].upper()}")
+            size, name = "CAPITAL" if found[1][0].isupper() else "SMALL", found[1].upper()
+            return unicodedata.lookup(f"GREEK {size} LETTER {name.replace('LAMBDA', 'LAMDA')}")  # as Unicode has it
         except KeyError:
             return ""
 
@@ -117,6 +118,7 @@ def light_math(app, config):
 def read_again(app, env, added, changed, removed):
     """Pages run the package's code, so all that were read before its last change have to be read, and run, again."""
     files = [f for f in (Path(app.srcdir) / "tutorial_lib").rglob("*") if "__pycache__" not in f.parts]
+    files += (Path(app.srcdir) / "book").glob("*.csv")
     newest = max((f.stat().st_mtime_ns // 1000 for f in files), default=0)
     return [name for name in env.found_docs if env.all_docs.get(name, newest) < newest]
 

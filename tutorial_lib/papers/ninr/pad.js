@@ -184,7 +184,7 @@
         choose({ digit: OWN, drawing: "" });
       });
     }
-    const shown = svg(side, side, "What the networks see");
+    const shown = svg(side, side, "What the networks see, values beyond black and white clipped");
     make("image", { x: 0, y: 0, width: side, height: side, href: picture(pixels), style: "image-rendering:pixelated" }, shown);
     make("text", { x: 10, y: side - 9, class: "tl-value tl-line-name", "font-size": 13 }, shown, "what they see");
     NETWORKS.forEach((network, k) => {
