@@ -107,8 +107,9 @@ def test_what_is_measured_is_what_is_shipped(monkeypatch):
     assert sorted(map(tuple, both.tolist())) == sorted(map(tuple, data.x_train.flatten(1).tolist()))
     assert (mean, deviation) == pytest.approx((left.x_train.mean().item(), left.x_train.std(correction=0).item()))
     found = {(r["measure"], r.get("x")): r["value"] for r in rows}
-    assert found["validation accuracy", None] == evaluate(model, (x_valid - mean) / deviation, y_valid)
-    x = method.corrupted((data.x_test - mean) / deviation, 0.5, 0)
+    _, x_valid, x = method.standardise(left.x_train, x_valid, data.x_test)
+    assert found["validation accuracy", None] == evaluate(model, x_valid, y_valid)
+    x = method.corrupted(x, 0.5, 0)
     assert found["accuracy", 0.5] == pytest.approx(evaluate(model, x, data.y_test))
 
 
@@ -308,6 +309,28 @@ def test_play_ends_where_the_reader_takes_over(start):
         opened.page.wait_for_timeout(1500)
         assert control(root, "sigma").get_attribute("aria-valuetext") == before
         root.get_by_role("button", name="Reset").click()
+
+
+@built
+def test_a_stroke_survives_a_slider_that_plays(start):
+    """A redraw in the middle of a stroke neither loses it nor brings the ready digit back."""
+    opened, root = start
+    root.get_by_role("button", name="Reset").click()
+    sheet = root.locator(".tl-paper")
+    sheet.scroll_into_view_if_needed()
+    box = sheet.bounding_box()
+    root.get_by_role("button", name="Play: Corruption").click()
+    opened.page.mouse.move(box["x"] + 40, box["y"] + 30)
+    opened.page.mouse.down()
+    for k in range(20):
+        opened.page.mouse.move(box["x"] + 40 + 5 * k, box["y"] + 30)
+        opened.page.wait_for_timeout(100)
+    assert float(control(root, "sigma").get_attribute("aria-valuetext")) >= 0.1  # it went on meanwhile
+    opened.page.mouse.up()
+    root.get_by_role("button", name="Pause: Corruption").click()
+    assert opened.errors == [] and control(root, "digit").input_value() == "your own"
+    (path,) = root.locator(".tl-paper path").all()
+    assert path.get_attribute("d").count("L") == 20
 
 
 @built

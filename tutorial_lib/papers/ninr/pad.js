@@ -147,7 +147,7 @@
   const unpacked = (text) => (/^([\w-]{2}|,)+$/.test(text) ? text.split(",").filter(Boolean).map((points) => points.match(/../g).map((p) => [...p].map((c) => STEPS.indexOf(c) / 63))) : []);
 
   // ---- the page's part: the pad, what the networks see, and their ten probabilities ----
-  let own = [], state, pen = null, choose, tools;
+  let own = [], busy = false, state, choose, tools; // own: the reader's strokes; busy: one of them is being drawn
   const box = document.createElement("div");
   box.className = "tl-pad";
   box.setAttribute("role", "group");
@@ -215,13 +215,15 @@
     const place = () => box.firstChild.getBoundingClientRect();
     const point = ({ clientX, clientY }) => [(clientX - place().left) / place().width, (clientY - place().top) / place().height].map((v) => Math.max(0, Math.min(1, v)));
     own.push([point(event)]);
-    paint(width);
+    busy = true;
+    choose({ digit: OWN, drawing: packed(own) });
     const move = (next) => {
       next.preventDefault();
       own[own.length - 1].push(point(next));
       paint(width);
     };
     const stop = () => {
+      busy = false;
       ["pointermove", "pointerup", "pointercancel"].forEach((name) => removeEventListener(name, { pointermove: move }[name] || stop));
       choose({ digit: OWN, drawing: packed(own) });
     };
@@ -232,7 +234,7 @@
 
   return function pad(wanted) {
     state = wanted;
-    if ((state.drawing || "") !== packed(own)) own = unpacked(state.drawing || "");
+    if (!busy && (state.drawing || "") !== packed(own)) own = unpacked(state.drawing || "");
     const columns = { panel: [], series: [], x: [], value: [] };
     const add = (panel, series, x, value) => Object.entries({ panel, series, x, value }).forEach(([name, v]) => columns[name].push(v));
     const chances = probabilities(seen());
