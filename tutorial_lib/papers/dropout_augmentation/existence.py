@@ -1,8 +1,9 @@
 """Does an x* exist that gives a layer's activations under dropout exactly? For one ReLU layer this can be decided.
 
 rect(W x* + b) = t, with t_j = m_j rect(W_j x + b_j), asks for W_j x* + b_j = t_j of the units that are active and kept
-(t_j > 0), and for W_j x* + b_j <= 0 of all others. These are half-spaces and hyperplanes: their intersection is convex, and
-both that it is not empty and that it is can be shown by numbers (equations are those of "Dropout as Data Augmentation").
+(t_j > 0), and for W_j x* + b_j <= 0 of all others. These are half-spaces and hyperplanes: their intersection is
+convex, and both that it is not empty and that it is can be shown by numbers (equations are those of "Dropout as Data
+Augmentation").
 """
 
 import math
@@ -15,7 +16,8 @@ from torch import Tensor
 def violations(weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor) -> Tensor:
     """How far `x` [B, d] is from giving the `wanted` activations [B, N], unit by unit, [B, N].
 
-    W_j x + b_j - t_j where t_j > 0 is wanted, else max(0, W_j x + b_j). All are 0 just where eq. (4) holds as an equality.
+    W_j x + b_j - t_j where t_j > 0 is wanted, else max(0, W_j x + b_j). All are 0 just where eq. (4) holds as an
+    equality.
     """
     h = x @ weight.T + bias
     return torch.where(wanted > 0, h - wanted, h.clamp_min(0))
@@ -24,12 +26,14 @@ def violations(weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor) -> Tenso
 def nearest(weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor, decades=range(-2, -11, -2)):
     """The x* nearest to `x` [B, d] that gives the `wanted` activations [B, N] exactly, or a proof that none is near.
 
-    Minimises ½ Σ_j v_j² + ½ ε |x* - x|² over x*, v the `violations`: convex, and quadratic in pieces, so that Newton's method ends
-    after a few steps; ε falls from 10^-2 to 10^-10 (`decades`) times the mean square of the weights' columns. Computed in float64.
+    Minimises ½ Σ_j v_j² + ½ ε |x* - x|² over x*, v the `violations`: convex, and quadratic in pieces, so that
+    Newton's method ends after a few steps; ε falls from 10^-2 to 10^-10 (`decades`) times the mean square of the
+    weights' columns. Computed in float64.
 
-    Returns x* [B, d], the largest violation at x* [B], and a `bound` [B]: no exact x* lies nearer to `x` than that. For if
-    one lies at the distance D, the minimum is at most ½ ε D²; and it is at least the value reached, less |gradient|² / 2ε,
-    since the function is strongly convex. Where an x* exists, bound and distance meet; where none does, the bound grows without end as ε falls.
+    Returns x* [B, d], the largest violation at x* [B], and a `bound` [B]: no exact x* lies nearer to `x` than that.
+    For if one lies at the distance D, the minimum is at most ½ ε D²; and it is at least the value reached, less
+    |gradient|² / 2ε, since the function is strongly convex. Where an x* exists, bound and distance meet; where none
+    does, the bound grows without end as ε falls.
 
     >>> W, b = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.zeros(2)
     >>> x_star, worst, bound = nearest(W, b, torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 0.0]]))
@@ -81,8 +85,8 @@ EXISTS, NONE, UNDECIDED = "exists", "none", "undecided"
 def decide(x: Tensor, wanted: Tensor, worst: Tensor, bound: Tensor, tolerance: float = 1e-6, far: float = 100.0):
     """What `nearest` shows of each image: "exists", "none" or "undecided", [B] as a list.
 
-    "exists": the largest violation is at most `tolerance` times the largest activation that is wanted (or than 1, if that is
-    larger). "none": no x* lies within `far` times |x| of x (or than 1). Else "undecided".
+    "exists": the largest violation is at most `tolerance` times the largest activation that is wanted (or than 1, if
+    that is larger). "none": no x* lies within `far` times |x| of x (or than 1). Else "undecided".
     """
     exact = worst <= tolerance * wanted.double().amax(1).clamp_min(1)
     ruled_out = bound > far * x.double().norm(dim=1).clamp_min(1)
@@ -92,10 +96,10 @@ def decide(x: Tensor, wanted: Tensor, worst: Tensor, bound: Tensor, tolerance: f
 def smallest_violation(weight: Tensor, bias: Tensor, wanted: Tensor, radius: float = 1e4) -> tuple[float, float]:
     """By linear programming (scipy's HiGHS), for one image: bounds on the smallest possible largest violation.
 
-    `wanted` is [N]. The program is: least s such that |W_j x + b_j - t_j| <= s where t_j > 0, else W_j x + b_j <= s. It has
-    always a solution. Its dual gives weights y >= 0 of the inequalities, of sum 1, with which no x is better than
-    their weighted mean. Returns (lower, upper) in float64: `upper` is reached by the program's x, `lower` holds of
-    every x with |x| <= `radius`. An x* exists if upper is 0, and none within the radius if lower is above 0.
+    `wanted` is [N]. The program is: least s such that |W_j x + b_j - t_j| <= s where t_j > 0, else W_j x + b_j <= s.
+    It has always a solution. Its dual gives weights y >= 0 of the inequalities, of sum 1, with which no x is better
+    than their weighted mean. Returns (lower, upper) in float64: `upper` is reached by the program's x, `lower` holds
+    of every x with |x| <= `radius`. An x* exists if upper is 0, and none within the radius if lower is above 0.
 
     >>> W, b = torch.tensor([[1.0], [-1.0]]), torch.tensor([0.0, 0.0])
     >>> low, high = smallest_violation(W, b + 1, torch.tensor([0.0, 0.0]))
@@ -142,8 +146,8 @@ def chance(units: int, inputs: int, kept: int) -> float:
     """A lower bound on the probability that x* exists, for weights drawn from a Gaussian: theorem of the chapter.
 
     `kept` of the `units` are active and not dropped. Along a direction in which the kept units do not change and all
-    others fall, every wanted set of activations is reached; such a direction, orthogonal to x, exists with the probability of `cover` of
-    the units - kept others in inputs - kept - 1 dimensions.
+    others fall, every wanted set of activations is reached; such a direction, orthogonal to x, exists with the
+    probability of `cover` of the units - kept others in inputs - kept - 1 dimensions.
 
     >>> chance(100, 100, 25) > 0.99, chance(200, 100, 50) < 0.01
     (True, True)

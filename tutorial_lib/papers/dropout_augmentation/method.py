@@ -21,8 +21,9 @@ def multipliers(
     """Eqs. (9) and (10): the mask M, or M / (1 - ρ) if `scaled`, for activations of `shape` [B, ...].
 
     M is 0 with probability ρ, else 1. `level` says what ρ is: p itself ("fixed", dropout), or a draw from U(0, p) for
-    each sample ("sample", random dropout as in eq. (10)), for the whole batch ("batch"), or for each unit of each sample
-    ("unit"; then M alone is that of dropout at p/2). Raises `ValueError` for a p outside [0, 1) and an unknown level.
+    each sample ("sample", random dropout as in eq. (10)), for the whole batch ("batch"), or for each unit of each
+    sample ("unit"; then M alone is that of dropout at p/2). Raises `ValueError` for a p outside [0, 1) and an unknown
+    level.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> sorted(set(multipliers((4, 100), 0.5, generator=g).flatten().tolist()))
@@ -52,8 +53,8 @@ class Dropout(nn.Module):
 
     With `scale` "training" activations are multiplied by M / (1 - ρ) in training, and left alone in evaluation. With
     "test" they are multiplied by M in training and by its mean in evaluation, 1 - p or, where ρ is drawn, 1 - p/2.
-    Put it behind hidden layers, or behind the input, by `inject`. `p` may be changed at any time. Raises `ValueError` as
-    `multipliers` does.
+    Put it behind hidden layers, or behind the input, by `inject`. `p` may be changed at any time. Raises `ValueError`
+    as `multipliers` does.
 
     >>> from tutorial_lib import inject, mlp
     >>> net = mlp(64, 10, (32, 32))
@@ -84,9 +85,9 @@ class Dropout(nn.Module):
 def dropped(n: int, p: float, random: bool = False) -> np.ndarray:
     """Fig. 1: the probabilities [n + 1] that k = 0, …, n of a layer's `n` units are dropped.
 
-    Dropout: the binomial. Random dropout: its mean over ρ ~ U(0, p), which is I_p(k + 1, n - k + 1) / (p (n + 1)) with the
-    regularised incomplete beta function I; nearly constant below pn, and half of that at pn. Raises `ValueError` for a p
-    outside (0, 1).
+    Dropout: the binomial. Random dropout: its mean over ρ ~ U(0, p), which is I_p(k + 1, n - k + 1) / (p (n + 1))
+    with the regularised incomplete beta function I; nearly constant below pn, and half of that at pn. Raises
+    `ValueError` for a p outside (0, 1).
 
     >>> dropped(2, 0.5).round(3).tolist()
     [0.25, 0.5, 0.25]
@@ -128,8 +129,9 @@ def equal_level(p: float) -> float:
 def activations(model: nn.Sequential, x: Tensor, masks: list[Tensor] | None = None) -> list[Tensor]:
     """Eqs. (6) and (7): what the hidden ReLU layers of `model` give for `x` [B, ...], in their order, [B, d_i] each.
 
-    With `masks` (one for each of them, [B, d_i], from `multipliers` or made by hand) each layer's activation is multiplied by its
-    mask, and the next layer sees it so: f̃^(i)(x). Without, f^(i)(x). The model is read as in evaluation.
+    With `masks` (one for each of them, [B, d_i], from `multipliers` or made by hand) each layer's activation is
+    multiplied by its mask, and the next layer sees it so: f̃^(i)(x). Without, f^(i)(x). The model is read as in
+    evaluation.
     """
     count = sum(isinstance(layer, nn.ReLU) for layer in model)
     if not count:
@@ -160,7 +162,8 @@ def back_project(
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> _ = net[0].weight.data.copy_(torch.eye(2)), net[0].bias.data.zero_()
-    >>> back_project(net, torch.ones(1, 2), [torch.tensor([[1.0, 0.0]])], steps=99, rates=[0.25], mean_over="sum").round()
+    >>> wanted = [torch.tensor([[1.0, 0.0]])]
+    >>> back_project(net, torch.ones(1, 2), wanted, steps=99, rates=[0.25], mean_over="sum").round()
     tensor([[1., 0.]])
     """
     if mean_over not in ("batch", "units", "sum"):
@@ -219,7 +222,7 @@ def solve(
 
     x = x.detach().reshape(count, -1)
     r, backward = torch.func.vjp(residual, x)
-    direction = None
+    direction = before = slope_before = None
     for _ in range(steps):
         (gradient,) = backward(r)
         downhill = -gradient @ metric
@@ -227,7 +230,7 @@ def solve(
         if direction is None:
             direction = downhill
         else:
-            turn = -((gradient - before) * downhill).sum(1, keepdim=True) / slope_before.clamp_min(1e-30)  # noqa: F821
+            turn = -((gradient - before) * downhill).sum(1, keepdim=True) / slope_before.clamp_min(1e-30)
             direction = downhill + turn.clamp_min(0) * direction
             direction = torch.where((direction * gradient).sum(1, keepdim=True) < 0, direction, downhill)
         _, change = torch.func.jvp(residual, (x,), (direction,))
