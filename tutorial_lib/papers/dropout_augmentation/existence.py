@@ -33,7 +33,7 @@ def nearest(weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor, decades=ran
     Returns x* [B, d], the largest violation at x* [B], and a `bound` [B]: no exact x* lies nearer to `x` than that.
     For if one lies at the distance D, the minimum is at most ½ ε D²; and it is at least the value reached, less
     |gradient|² / 2ε, since the function is strongly convex. Where an x* exists, bound and distance meet; where none
-    does, the bound grows without end as ε falls.
+    does, the bound grows without end as ε falls. (It is good to rounding: about 1e-5 of the distance at worst.)
 
     >>> W, b = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.zeros(2)
     >>> x_star, worst, bound = nearest(W, b, torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 0.0]]))
@@ -41,7 +41,11 @@ def nearest(weight: Tensor, bias: Tensor, x: Tensor, wanted: Tensor, decades=ran
     ([[3.0, 0.0]], [4.0])
     """
     weight, bias, x, wanted = (t.detach().double() for t in (weight, bias, x, wanted))
-    if wanted.shape != (len(x), len(weight)) or x.shape[1:] != weight.shape[1:]:
+    if not len(decades):
+        raise ValueError("no decades: expected at least one power of ten for ε")
+    if (wanted < 0).any():
+        raise ValueError(f"a wanted activation of {wanted.min().item():g}: a ReLU gives 0 or more")
+    if wanted.shape != (len(x), len(weight)) or x.shape[1:] != weight.shape[1:] or not len(x):
         raise ValueError(
             f"x of shape {tuple(x.shape)} and wanted activations of shape {tuple(wanted.shape)} for weights of shape "
             f"{tuple(weight.shape)}: expected [B, d], [B, N] and [N, d]"
@@ -71,7 +75,7 @@ def _nearest(weight, bias, x, wanted, decades):
             while at(z + length * step)[1] > value + 1e-4 * length * fall + 1e-14 * value and length > 1e-9:
                 length /= 2
             z = z + length * step
-            if -fall <= 1e-18 * value or value == 0:
+            if -fall <= 1e-18 * value or length * step.norm() <= 1e-15 * (1 + z.norm()):
                 break
     v, value = at(z)
     gradient = v @ weight + epsilon * (z - x)
@@ -86,7 +90,8 @@ def decide(x: Tensor, wanted: Tensor, worst: Tensor, bound: Tensor, tolerance: f
     """What `nearest` shows of each image: "exists", "none" or "undecided", [B] as a list.
 
     "exists": the largest violation is at most `tolerance` times the largest activation that is wanted (or than 1, if
-    that is larger). "none": no x* lies within `far` times |x| of x (or than 1). Else "undecided".
+    that is larger). "none": no x* lies within `far` times |x| of x (or than 1); one farther away is not ruled out.
+    Else "undecided".
     """
     exact = worst <= tolerance * wanted.double().amax(1).clamp_min(1)
     ruled_out = bound > far * x.double().norm(dim=1).clamp_min(1)
@@ -96,10 +101,11 @@ def decide(x: Tensor, wanted: Tensor, worst: Tensor, bound: Tensor, tolerance: f
 def smallest_violation(weight: Tensor, bias: Tensor, wanted: Tensor, radius: float = 1e4) -> tuple[float, float]:
     """By linear programming (scipy's HiGHS), for one image: bounds on the smallest possible largest violation.
 
-    `wanted` is [N]. The program is: least s such that |W_j x + b_j - t_j| <= s where t_j > 0, else W_j x + b_j <= s.
-    It has always a solution. Its dual gives weights y >= 0 of the inequalities, of sum 1, with which no x is better
-    than their weighted mean. Returns (lower, upper) in float64: `upper` is reached by the program's x, `lower` holds
-    of every x with |x| <= `radius`. An x* exists if upper is 0, and none within the radius if lower is above 0.
+    `wanted` is [N]. The program is: least s >= 0 such that |W_j x + b_j - t_j| <= s where t_j > 0, else
+    W_j x + b_j <= s. It has always a solution. Its dual gives weights y >= 0 of the inequalities, of sum 1, with
+    which no x is better than their weighted mean. Returns (lower, upper) in float64: `upper` is reached by the
+    program's x, `lower` holds of every x with |x| <= `radius`. An x* exists if upper is 0, and none within the radius
+    if lower is above 0.
 
     >>> W, b = torch.tensor([[1.0], [-1.0]]), torch.tensor([0.0, 0.0])
     >>> low, high = smallest_violation(W, b + 1, torch.tensor([0.0, 0.0]))
@@ -130,13 +136,16 @@ def cover(halfspaces: int, dimensions: int) -> float:
     """The probability that random half-spaces through 0 have a common interior (Cover, 1965).
 
     `halfspaces` of them, in `dimensions`, their normals independent and symmetric: that of at most n - 1 heads in m - 1
-    tosses of a coin. One half at m = 2n.
+    tosses of a coin. One half at m = 2n; 1 without half-spaces. Raises `ValueError` for numbers that are not whole.
 
     >>> cover(3, 3), cover(6, 3), cover(1, 0)
     (1.0, 0.5, 0.0)
     """
     from scipy import stats
 
+    if halfspaces < 0 or halfspaces != int(halfspaces) or dimensions != int(dimensions):
+        counts = f"{halfspaces!r} half-spaces, {dimensions!r} dimensions"
+        raise ValueError(f"{counts}: expected whole numbers, and no fewer half-spaces than 0")
     if dimensions < 1:
         return float(halfspaces == 0)
     return float(stats.binom(halfspaces - 1, 0.5).cdf(dimensions - 1)) if halfspaces else 1.0
@@ -147,9 +156,12 @@ def chance(units: int, inputs: int, kept: int) -> float:
 
     `kept` of the `units` are active and not dropped. Along a direction in which the kept units do not change and all
     others fall, every wanted set of activations is reached; such a direction, orthogonal to x, exists with the
-    probability of `cover` of the units - kept others in inputs - kept - 1 dimensions.
+    probability of `cover` of the units - kept others in inputs - kept - 1 dimensions. Raises `ValueError` for more
+    kept units than units.
 
     >>> chance(100, 100, 25) > 0.99, chance(200, 100, 50) < 0.01
     (True, True)
     """
+    if not 0 <= kept <= units:
+        raise ValueError(f"{kept} of {units} units kept: expected from 0 to all of them")
     return cover(units - kept, inputs - kept - 1) if inputs > kept + 1 else 0.0

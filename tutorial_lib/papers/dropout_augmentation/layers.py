@@ -33,7 +33,7 @@ def autoencoder(inputs: int, units: int) -> nn.Sequential:
 
 
 def trained(model: nn.Sequential, x: Tensor, y: Tensor, noise: Dropout | None, config: dict, seed: int, **options):
-    """`model`, trained by gradient descent with momentum and `noise` behind its hidden layers; the noise is taken out."""
+    """`model`, trained by descent with momentum and `noise` behind its hidden layers, which is then taken out."""
     if noise is not None:
         inject(model, noise)
     fit(
@@ -188,7 +188,7 @@ PICTURES = Sweep(
     check=lambda config, data: flattened(data, config["components"]),
 )  # fmt: skip
 
-RANDOM_WEIGHTS, PLAIN, DROPPED = "random", "trained", "trained with dropout"
+RANDOM_WEIGHTS, PLAIN, DROPPED_WEIGHTS = "random", "trained", "trained with dropout"
 
 
 def _layer(config: dict, data: Data, weights: str, units: int, seed: int) -> nn.Sequential:
@@ -200,7 +200,7 @@ def _layer(config: dict, data: Data, weights: str, units: int, seed: int) -> nn.
             nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
             nn.init.zeros_(layer.bias)
         return model.requires_grad_(False)
-    noise = Dropout(0.5) if weights == DROPPED else None
+    noise = Dropout(0.5) if weights == DROPPED_WEIGHTS else None
     return trained(model, data.x_train, data.y_train, noise, config, seed)
 
 
@@ -287,7 +287,7 @@ EXISTENCE = Sweep(
     existence_cell,
     lambda config: [
         {"weights": weights, "ratio": ratio}
-        for weights in (RANDOM_WEIGHTS, PLAIN, DROPPED)
+        for weights in (RANDOM_WEIGHTS, PLAIN, DROPPED_WEIGHTS)
         for ratio in config["ratios"]
     ],
     {
@@ -330,7 +330,7 @@ def projection_cell(config: dict, network: str, training: str, seed: int) -> lis
     for scaled in (False, True):
         masks = [multipliers(a.shape, 0.5, scaled=scaled, device=a.device, dtype=a.dtype) for a in clean]
         wanted = activations(model, x, masks)
-        for asked_of, asked in (("both", wanted), ("1", [wanted[0], None]), ("2", [None, wanted[1]])):
+        for asked_of, asked in (("both", wanted), ("layer 1", [wanted[0], None]), ("layer 2", [None, wanted[1]])):
             for how, mean_over, steps in [
                 *((DESCENT, over, k) for over in ("batch", "units", "sum") for k in config["descents"]),
                 *((SOLVER, "", k) for k in config["solves"]),
@@ -354,9 +354,14 @@ def projection_cell(config: dict, network: str, training: str, seed: int) -> lis
                     if t is not None
                 ]
                 values["objective"] = sum(a for a, _ in terms) / sum(b for _, b in terms)
-                point = {"scaled": scaled, "asked_of": asked_of, "how": how, "mean_over": mean_over, "x": passes}
+                point = {"scaled": scaled, "asked_of": asked_of, "how": how, "mean_over": mean_over, "steps": steps}
                 rows += [
-                    {**point, "measure": name, "value": min(1000.0, value.nan_to_num(1e9, 1e9).median().item())}
+                    {
+                        **point,
+                        "x": passes,
+                        "measure": name,
+                        "value": min(1000.0, value.nan_to_num(1e9, 1e9).median().item()),
+                    }
                     for name, value in values.items()
                 ]
     return rows

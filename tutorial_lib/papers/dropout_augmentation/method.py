@@ -54,7 +54,7 @@ class Dropout(nn.Module):
     With `scale` "training" activations are multiplied by M / (1 - ρ) in training, and left alone in evaluation. With
     "test" they are multiplied by M in training and by its mean in evaluation, 1 - p or, where ρ is drawn, 1 - p/2.
     Put it behind hidden layers, or behind the input, by `inject`. `p` may be changed at any time. Raises `ValueError`
-    as `multipliers` does.
+    as `multipliers` does, when it is made and when it is called.
 
     >>> from tutorial_lib import inject, mlp
     >>> net = mlp(64, 10, (32, 32))
@@ -70,6 +70,7 @@ class Dropout(nn.Module):
         self.p, self.level, self.scale = p, level, scale
 
     def forward(self, a: Tensor) -> Tensor:
+        check_level(self.p, self.level)
         if self.training and self.p > 0:
             return a * multipliers(
                 a.shape, self.p, self.level, self.scale == "training", device=a.device, dtype=a.dtype
@@ -87,7 +88,7 @@ def dropped(n: int, p: float, random: bool = False) -> np.ndarray:
 
     Dropout: the binomial. Random dropout: its mean over ρ ~ U(0, p), which is I_p(k + 1, n - k + 1) / (p (n + 1))
     with the regularised incomplete beta function I; nearly constant below pn, and half of that at pn. Raises
-    `ValueError` for a p outside (0, 1).
+    `ValueError` for a p outside (0, 1), and for fewer than one unit.
 
     >>> dropped(2, 0.5).round(3).tolist()
     [0.25, 0.5, 0.25]
@@ -98,6 +99,8 @@ def dropped(n: int, p: float, random: bool = False) -> np.ndarray:
 
     if not 0 < p < 1:
         raise ValueError(f"noise level p = {p!r}: expected a probability of dropping between 0 and 1")
+    if n < 1 or n != int(n):
+        raise ValueError(f"n = {n!r} units: expected a whole number, at least 1")
     k = np.arange(n + 1)
     return special.betainc(k + 1, n - k + 1, p) / (p * (n + 1)) if random else stats.binom(n, p).pmf(k)
 
@@ -129,13 +132,13 @@ def equal_level(p: float) -> float:
 def activations(model: nn.Sequential, x: Tensor, masks: list[Tensor] | None = None) -> list[Tensor]:
     """Eqs. (6) and (7): what the hidden ReLU layers of `model` give for `x` [B, ...], in their order, [B, d_i] each.
 
-    With `masks` (one for each of them, [B, d_i], from `multipliers` or made by hand) each layer's activation is
-    multiplied by its mask, and the next layer sees it so: f̃^(i)(x). Without, f^(i)(x). The model is read as in
-    evaluation.
+    With `masks` (one for each of them, of its shape, from `multipliers` or made by hand) each layer's activation is
+    multiplied by its mask, and the next layer sees it so: f̃^(i)(x). Without, f^(i)(x). The model, an `nn.Sequential`
+    with the ReLU layers among its own, is read as in evaluation. Raises `ValueError` where masks do not fit.
     """
     count = sum(isinstance(layer, nn.ReLU) for layer in model)
     if not count:
-        raise ValueError("the model has no nn.ReLU among its layers: expected a Sequential with hidden ReLU layers")
+        raise ValueError("the model has no nn.ReLU among its own layers: expected a Sequential with hidden ReLU layers")
     if masks is not None and len(masks) != count:
         raise ValueError(f"{len(masks)} masks for {count} hidden layers: expected one each")
     found = []
@@ -143,7 +146,12 @@ def activations(model: nn.Sequential, x: Tensor, masks: list[Tensor] | None = No
         for layer in model:
             x = layer(x)
             if isinstance(layer, nn.ReLU):
-                x = x if masks is None else x * masks[len(found)]
+                if masks is not None:
+                    mask = masks[len(found)]
+                    if not isinstance(mask, Tensor) or mask.shape != x.shape:
+                        shape = tuple(mask.shape) if isinstance(mask, Tensor) else mask
+                        raise ValueError(f"mask {len(found) + 1} of shape {shape}: expected {tuple(x.shape)}")
+                    x = x * mask
                 found.append(x)
                 if len(found) == count:
                     return found
@@ -158,7 +166,8 @@ def back_project(
     `wanted` holds f̃^(i)(x) for each hidden layer (`activations` with masks), or None for a layer that is left out: one
     layer alone gives x^(i)*, all of them one x* for the network. A step goes down the gradient of Σ_i rate_i E_i, with
     E_i the squared error of layer i. The paper leaves open what it is a mean over: units and a minibatch of `batch`
-    images ("batch", our reading: the only one in which rates of 300 and 30 converge), "units", or nothing ("sum").
+    images ("batch", our reading for rates of 300 and 30), "units", or nothing ("sum"). Raises `ValueError` where
+    `wanted` or `rates` do not fit the layers.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     >>> _ = net[0].weight.data.copy_(torch.eye(2)), net[0].bias.data.zero_()
@@ -168,82 +177,85 @@ def back_project(
     """
     if mean_over not in ("batch", "units", "sum"):
         raise ValueError(f"mean_over = {mean_over!r}: expected 'batch', 'units' or 'sum'")
+    if steps < 0 or batch < 1:
+        raise ValueError(f"steps = {steps}, batch = {batch}: expected at least 0 and 1")
     per = {"batch": lambda a: a[0].numel() * batch, "units": lambda a: a[0].numel(), "sum": lambda a: 1}[mean_over]
     x = x.detach()
     for _ in range(steps):
         x.requires_grad_()
         with torch.enable_grad():
-            found = activations(model, x)
-            _check_wanted(wanted, found)
-            errors = [(a - t).square().sum() / per(a) for a, t in zip(found, wanted, strict=True) if t is not None]
-            used = [rate for rate, t in zip(rates, wanted, strict=True) if t is not None]
-            (gradient,) = torch.autograd.grad(sum(r * e for r, e in zip(used, errors, strict=True)), x)
+            terms = _terms(activations(model, x), wanted, rates)
+            loss = sum(rate / per(a) * (a - t).square().sum() for rate, a, t in terms)
+            (gradient,) = torch.autograd.grad(loss, x)
         x = (x - gradient).detach()
     return x
 
 
-def _check_wanted(wanted: list[Tensor | None], found: list[Tensor]) -> None:
+def _terms(found: list[Tensor], wanted: list[Tensor | None], rates) -> list[tuple[float, Tensor, Tensor]]:
+    """The rate, the activation and what is wanted of it, of each layer that is not left out."""
+    if len(rates) != len(found) or any(rate < 0 for rate in rates):
+        raise ValueError(f"rates = {list(rates)}: expected one for each of {len(found)} hidden layers, 0 or more")
     shapes = [None if t is None else tuple(t.shape) for t in wanted]
     if len(wanted) != len(found) or any(s not in (None, tuple(a.shape)) for s, a in zip(shapes, found, strict=True)):
         raise ValueError(
             f"wanted activations of {shapes}: expected {[tuple(a.shape) for a in found]}, or None for a layer"
         )
-    if not any(s for s in shapes):
+    if not any(shapes):
         raise ValueError("wanted activations for no layer: give them for at least one")
+    return [(rate, a, t) for rate, a, t in zip(rates, found, wanted, strict=True) if t is not None]
 
 
+@torch.no_grad()
 def solve(
     model: nn.Sequential, x: Tensor, wanted: list[Tensor | None], *, steps: int = 5, rates=(300.0, 30.0)
 ) -> Tensor:
-    """The same minimum as `back_project`'s, in fewer passes: conjugate gradients, x* [B, ...].
+    """x* [B, ...] for the objective of `back_project`, in fewer passes: conjugate gradients, for each image apart.
 
-    For each image apart. The length of a step is the one that the linearised network asks for (Gauss and Newton's), and
-    quartered while the error would rise, twice at most; then the image stays where it is for this step. Directions are
-    preconditioned by (½ WᵀW + μ)⁻¹, W the weights of the first linear layer, μ a twentieth of ½ WᵀW's mean diagonal:
-    as if half of its units were active. A step takes three passes (forward, backward, and one forward derivative) where
-    descent takes two. Arguments as there.
+    The objective is Σ_i rate_i E_i with E_i a mean over units. The length of a step is the one that the linearised
+    network asks for (Gauss and Newton's), and quartered while the error would rise, twice at most; an image whose
+    error would still rise stays where it is, and tries shorter steps straight downhill from then on. Directions are
+    preconditioned by (½ WᵀW + μ)⁻¹, W the weights of the first linear layer and μ a hundredth of the mean of ½ WᵀW's
+    diagonal: as if half of its units were active. A step takes three passes (forward, backward, a derivative forward)
+    where descent takes two. Minima are local: two ways to them may end in two. Arguments and errors as there.
     """
     shape, count = x.shape, len(x)
-    weight = next(layer for layer in model if isinstance(layer, nn.Linear)).weight.detach()
+    weight = next(layer for layer in model if isinstance(layer, nn.Linear)).weight
     half = weight.T @ weight / 2
     half.diagonal().add_(half.diagonal().mean() / 100)
     metric = torch.linalg.inv(half)
-    factors = [math.sqrt(rate / t[0].numel()) if t is not None else None for rate, t in zip(rates, wanted, strict=True)]
 
     def residual(z):
-        found = activations(model, z.reshape(shape))
-        _check_wanted(wanted, found)
-        return torch.cat(
-            [(f * (a - t)).flatten(1) for f, a, t in zip(factors, found, wanted, strict=True) if t is not None], 1
-        )
+        terms = _terms(activations(model, z.reshape(shape)), wanted, rates)
+        return torch.cat([math.sqrt(rate / a[0].numel()) * (a - t).flatten(1) for rate, a, t in terms], 1)
 
-    def squares(r):
-        return r.square().sum(1, keepdim=True)
+    def dot(a, b):
+        return (a * b).sum(1, keepdim=True)
 
     x = x.detach().reshape(count, -1)
     r, backward = torch.func.vjp(residual, x)
-    direction = before = slope_before = None
+    direction = before = slope = None
+    reach = torch.ones_like(x[:, :1])
     for _ in range(steps):
         (gradient,) = backward(r)
         downhill = -gradient @ metric
-        slope = -(gradient * downhill).sum(1, keepdim=True)
         if direction is None:
             direction = downhill
         else:
-            turn = -((gradient - before) * downhill).sum(1, keepdim=True) / slope_before.clamp_min(1e-30)
+            turn = -dot(gradient - before, downhill) / slope.clamp_min(1e-30)
             direction = downhill + turn.clamp_min(0) * direction
-            direction = torch.where((direction * gradient).sum(1, keepdim=True) < 0, direction, downhill)
+            direction = torch.where((dot(direction, gradient) < 0) & (reach == 1), direction, downhill)
+        before, slope = gradient, -dot(gradient, downhill)
         _, change = torch.func.jvp(residual, (x,), (direction,))
-        length = -(gradient * direction).sum(1, keepdim=True) / squares(change).clamp_min(1e-30)
+        length = -reach * dot(gradient, direction) / dot(change, change).clamp_min(1e-30)
         for _ in range(3):
             new, back = torch.func.vjp(residual, x + length * direction)
-            worse = squares(new) > squares(r)
+            worse = dot(new, new) > dot(r, r)
             if not worse.any():
                 break
             length = torch.where(worse, length / 4, length)
         else:
             length = torch.where(worse, 0.0, length)
             new, back = torch.func.vjp(residual, x + length * direction)
+        reach = torch.where(length == 0, reach / 16, (4 * reach).clamp_max(1.0))
         x, r, backward = x + length * direction, new, back
-        before, slope_before = gradient, slope
     return x.reshape(shape)
