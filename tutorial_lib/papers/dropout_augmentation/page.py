@@ -51,7 +51,7 @@ def first_of_each(labels: np.ndarray) -> np.ndarray:
 
 
 def make(config: dict, folder: str | Path = "data") -> Layer:
-    """Train the autoencoder of `config` as `layers.pictures_cell` does for dropout; its encoder, rounded, and digits."""
+    """Train the autoencoder of `config` as `layers.pictures_cell` does for dropout; its encoder rounded, and digits."""
     data = load_data(config["dataset"], folder, seed=SEED, **config["data"])
     about = {
         "command": COMMAND, "configuration": config, "scheme": DROPOUT, "seed": SEED,
@@ -101,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", default="data", metavar="DIR", help="where data sets are (default: ./data)")
     parser.add_argument("--out", default=RESULTS, type=Path, help="the folder of results (default: the package's)")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # on tensors this small, several wait for each other
     try:
         print(f"wrote {write_layer(options.out, options.data)}")
     except InputError as error:

@@ -168,9 +168,9 @@
   const many = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
   function verdict({ exact, away, change }) {
     if (!change) return "Nothing is asked: x itself does it.";
-    if (exact.verdict === "exists") return `An image does it exactly, ${away(exact.x).toFixed(2)} |x| from x.`;
-    if (exact.verdict === "none") return "No image does it: none within 100 |x| of x.";
-    return "Whether an image does it is undecided.";
+    if (exact.verdict === "exists") return `An image does it, ${away(exact.x).toFixed(2)} |x| from x.`;
+    if (exact.verdict === "none") return "No image does it (within 100 |x|).";
+    return "Whether an image does it: undecided.";
   }
   function told(state, found) {
     const active = found.a.filter((v) => v > 0).length, off = found.a.filter((v, j) => v > 0 && found.off[j]).length;
@@ -181,7 +181,7 @@
   }
 
   // ---- the page's part: images, units, activations and what is left of the change, in one drawing ----
-  let state, found, tools, looked = null; // looked: the unit that is pointed at
+  let state, found, tools, looked = null, stop = 0; // looked: the unit that is pointed at; stop: where Tab arrives
   const box = document.createElement("div");
   box.className = "tl-xstar";
   box.setAttribute("role", "group");
@@ -234,7 +234,7 @@
   function unit(parent, j, cell) {
     const [x, y] = [(j % 10) * cell, Math.floor(j / 10) * cell], value = found.a[j], off = found.off[j];
     const part = group(parent, x, y, {
-      role: "button", tabindex: j === (looked === null ? 0 : looked) ? 0 : -1, "aria-pressed": off, "data-unit": j + 1, "data-off": off,
+      role: "button", tabindex: j === stop ? 0 : -1, "aria-pressed": off, "data-unit": j + 1, "data-off": off,
       "aria-label": `switch off unit ${j + 1}, activation ${value.toFixed(2)}`, style: "cursor:pointer;outline-offset:-2px",
     });
     const inner = { x: 1, y: 1, width: cell - 2, height: cell - 2, rx: 2 };
@@ -246,9 +246,14 @@
       if (value > 0) make("rect", { ...inner, fill: "none", "stroke-width": 1.6, style: `stroke:${ink}` }, part);
     }
     part.addEventListener("pointerenter", () => point(j));
-    part.addEventListener("focus", () => point(j));
+    part.addEventListener("focus", () => arrive(j));
     part.addEventListener("click", () => flip(j));
     part.addEventListener("keydown", (event) => key(event, j));
+  }
+  function arrive(j) {
+    at(stop).setAttribute("tabindex", -1);
+    at((stop = j)).setAttribute("tabindex", 0);
+    point(j);
   }
   function flip(j) {
     looked = j;
@@ -262,10 +267,7 @@
     event.preventDefault();
     event.stopPropagation(); // JupyterLab would take the arrow keys
     if (to === undefined) return flip(j);
-    if (to < 0 || to >= N) return;
-    at(j).setAttribute("tabindex", -1);
-    at(to).setAttribute("tabindex", 0);
-    at(to).focus();
+    if (to >= 0 && to < N) at(to).focus();
   }
 
   // ---- charts ----
@@ -343,8 +345,9 @@
 
   // ---- the whole ----
   // Where things stand: side by side where there is room, else below each other.
+  const SIDE_BY_SIDE = 640;
   function plan(width) {
-    if (width > 600) {
+    if (width > SIDE_BY_SIDE) {
       const k = width / 760, size = 150 * k, grid = 226 * k, second = 180 * k, third = second + grid + 30 * k, top = 22, low = top + grid + 20;
       return {
         height: low + 180, x: { left: 0, top, size }, units: { left: second, top, size: grid }, star: { left: third, top, size },
@@ -353,20 +356,20 @@
         remaining: { left: 0.62 * width + 4, top: low, width: 0.38 * width - 4, height: 180 },
       };
     }
-    const size = (width - 16) / 3, top = 22, second = top + size + 104, third = second + width + 26;
+    const size = (width - 16) / 3, top = 22, second = top + size + 104, grid = Math.min(width, 400), third = second + grid + 26;
     return {
       height: third + 450, x: { left: 0, top, size }, star: { left: size + 8, top, size }, moved: { left: 2 * (size + 8), top, size },
-      verdict: { left: 0, top: top + size + 20 }, units: { left: 0, top: second, size: width }, weights: { left: 0, top: third, size: 64 },
+      verdict: { left: 0, top: top + size + 20 }, units: { left: 0, top: second, size: grid }, weights: { left: 0, top: third, size: 64 },
       compare: { left: 0, top: third + 80, width, height: 180 }, remaining: { left: 0, top: third + 270, width, height: 180 },
     };
   }
   let point = () => {}; // shows a unit: its weights, its numbers, where it stands
   function paint(width) {
-    const places = plan(width), narrow = width <= 600, cell = places.units.size / 10;
+    const places = plan(width), narrow = width <= SIDE_BY_SIDE, cell = places.units.size / 10;
     box.replaceChildren();
     const svg = make("svg", { viewBox: `0 0 ${width} ${places.height}`, width, height: places.height }, box);
     image(svg, places.x, `x`, found.x);
-    image(svg, places.star, state.how === EXACT ? "x*, solved" : `x* after ${many(state.steps, "step")}`, found.xStar, found.outside);
+    image(svg, places.star, state.how === EXACT ? (found.exact.verdict === "exists" ? "x*, solved" : "x*, the closest") : `x* after ${many(state.steps, "step")}`, found.xStar, found.outside);
     difference(svg, places.moved);
     const asked = found.wanted.filter((v) => v > 0).length, out = found.outside.filter(Boolean).length;
     const lines = group(svg, places.verdict.left, places.verdict.top, { "data-verdict": found.exact.verdict });
