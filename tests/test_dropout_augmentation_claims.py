@@ -78,7 +78,8 @@ def test_as_good_as_dropout_where_dropout_helps(errors, expected):
     ("id", "better", "worse"),
     [
         ("better-on-cifar", "JOINT", "DROPOUT"), ("better-than-a-push", "JOINT", "MOVED"),
-        ("better-than-others", "JOINT", "OTHERS"), ("better-found", "SOLVED", "JOINT"), ("x-star-helps", "JOINT", "NONE"),
+        ("better-than-others", "JOINT", "OTHERS"), ("better-found", "SOLVED", "JOINT"),
+        ("x-star-helps", "JOINT", "NONE"),
         ("random-beats-dropout", "RANDOM", "DROPOUT"), ("random-beats-equal", "RANDOM", "EQUAL"),
         ("one-level-a-layer", "RANDOM", "UNIT"), ("random-beats-best", "RANDOM", "DROPOUT"),
     ],

@@ -29,7 +29,7 @@ from tutorial_lib.papers.dropout_augmentation.sweeps import DROPOUT
 from tutorial_lib.sweep import RESULTS
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the explorers")
-AT_START = ["3", 0, "descent, rate 50", 20]
+AT_START = ["3", 0, "descent at 50", 20]
 
 
 # --- what is shipped
@@ -163,7 +163,7 @@ def asked(encoder, states, seen):
 @in_browser
 def test_the_page_descends_as_torch_does(opened, encoder):
     states = [
-        {"digit": str(d), "p": p, "draw": d + 1, "how": f"descent, rate {rate}", "steps": 60, "scale": scale}
+        {"digit": str(d), "p": p, "draw": d + 1, "how": f"descent at {rate}", "steps": 60, "scale": scale}
         for d, (p, rate, scale) in enumerate(
             [(0, 100, ""), (0.1, 50, ""), (0.3, 100, ""), (0.5, 50, ""), (0.5, 100, "times 1/(1 − p)"), (0.9, 50, "")]
         )

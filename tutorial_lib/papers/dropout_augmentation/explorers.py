@@ -40,10 +40,10 @@ def x_star() -> Explorer:
             {"column": "draw", "label": "Draw", "values": list(range(1, 31)), "play": True},
             {"column": "scale", "label": "Kept units", "values": [_UNSCALED, _SCALED]},
             {"column": "how", "label": "x* is found by",
-             "values": [f"descent, rate {rate:g}", f"descent, rate {rate / 2:g}", "solved exactly"]},
+             "values": [f"descent at {rate:g}", f"descent at {rate / 2:g}", "solved exactly"]},
             {"column": "steps", "label": "Steps", "values": _STEPS, "play": True},
         ],
-        start={"digit": "3", "p": 0.0, "draw": 1, "scale": _UNSCALED, "how": f"descent, rate {rate / 2:g}",
+        start={"digit": "3", "p": 0.0, "draw": 1, "scale": _UNSCALED, "how": f"descent at {rate / 2:g}",
                "steps": 20},
         presets={
             "One off": {"p": 0.0, "units": ""},

@@ -123,7 +123,7 @@
       const v = before(point).map((h, j) => (wanted[j] > 0 ? h - wanted[j] : Math.max(0, h))), away = less(point, x);
       return { v, away, value: (dot(v, v) + epsilon * dot(away, away)) / 2 };
     };
-    const slope = ({ v, away }) => back(v).map((g, k) => g + epsilon * away[k]);
+    const slope = ({ v, away }) => back(v).map((g, k) => g + epsilon * away[k] * 2);
     for (let decade = -2; decade >= -10; decade -= 2) {
       epsilon = (dot(W, W) / D) * 10 ** decade;
       for (let turn = 0; turn < 200; turn++) {
