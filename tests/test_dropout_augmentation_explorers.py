@@ -16,7 +16,14 @@ from test_book import CHROMIUM, Page, browser, control  # noqa: F401
 from tutorial_lib.data import load_data
 from tutorial_lib.errors import InputError
 from tutorial_lib.papers.dropout_augmentation import layers, page
-from tutorial_lib.papers.dropout_augmentation.existence import EXISTS, NONE, decide, nearest, smallest_violation
+from tutorial_lib.papers.dropout_augmentation.existence import (
+    EXISTS,
+    NONE,
+    UNDECIDED,
+    decide,
+    nearest,
+    smallest_violation,
+)
 from tutorial_lib.papers.dropout_augmentation.explorers import EXPLORERS, densities, x_star
 from tutorial_lib.papers.dropout_augmentation.layers import PICTURES, autoencoder
 from tutorial_lib.papers.dropout_augmentation.method import (
@@ -191,12 +198,13 @@ def test_the_page_decides_as_torch_does(opened, encoder):
         {"digit": str(d), "p": p, "draw": 3 * d + 1, "scale": scale}
         for d in range(10) for p, scale in ((0, ""), (0.1, ""), (0.5, ""), (0.3, "times 1/(1 − p)"))
     ]  # fmt: skip
+    states.append({"digit": "3", "p": 0.05, "draw": 9, "scale": ""})  # the search ends before it can say
     seen = opened.page.evaluate(FOLLOW, states)
     x, _, wanted = asked(encoder, states, seen)
     model = encoder[0]
     found, worst, bound = nearest(model[0].weight, model[0].bias, x, wanted)
     answers = decide(x, wanted, worst, bound)
-    assert [f["exact"]["verdict"] for f in seen] == answers and {EXISTS, NONE} <= set(answers)
+    assert [f["exact"]["verdict"] for f in seen] == answers and {EXISTS, NONE, UNDECIDED} == set(answers)
     for i, f in enumerate(seen):
         assert f["exact"]["bound"] == pytest.approx(bound[i].item(), rel=1e-4)
         # where none exists, the lowest point is flat in some directions
@@ -266,6 +274,9 @@ def test_a_click_and_the_keyboard_switch_units(opened, encoder):
     assert opened.page.evaluate(focused) != 2
     unit(root, 8).hover()
     assert "unit 8, its weights" in root.locator(".tl-xstar").text_content()
+    mark = root.locator("[data-wanted]").first.bounding_box()  # the strongest of the units that are kept
+    opened.page.mouse.move(mark["x"] + mark["width"] / 2, mark["y"] + 20)
+    assert f"unit {first}, its weights" in root.locator(".tl-xstar").text_content()
 
 
 @in_browser
@@ -278,9 +289,14 @@ def test_what_is_drawn_is_what_is_computed(opened):
     assert f"{f['left']:.2f} of the change left" in root.locator(".tl-readout").inner_text()
     assert root.locator("[data-outside]").count() == sum(map(abs, f["outside"]))
     assert root.locator("[data-verdict]").get_attribute("data-verdict") == f["exact"]["verdict"] == NONE
-    root.get_by_role("button", name="Half off").click()
-    control(root, "how").select_option("solved exactly")
     numbers = "(els, name) => els.map(e => Number(e.dataset[name]))"
+    root.get_by_role("button", name="Half off").click()
+    kept = root.locator("[data-wanted]").evaluate_all(numbers, "wanted")
+    control(root, "scale").select_option("times 1/(1 − p)")
+    doubled = root.locator("[data-wanted]").evaluate_all(numbers, "wanted")
+    assert doubled == pytest.approx([2 * v for v in kept]) and max(kept) > 0.5
+    control(root, "scale").select_option("as they are")
+    control(root, "how").select_option("solved exactly")
     wanted = root.locator("[data-wanted]").evaluate_all(numbers, "wanted")
     reached = root.locator("[data-reached]").evaluate_all(numbers, "reached")
     assert len(wanted) == len(reached) == 56 and wanted == pytest.approx(reached, abs=1e-6)
@@ -309,8 +325,8 @@ def test_a_link_keeps_the_digit_the_mask_and_the_readers_own_switches(browser, n
         assert (off(root), root.locator(".tl-readout").inner_text()) == before
         root.get_by_role("button", name="Reset").click()
         assert "#" not in second.page.url and len(off(root)) == 1
-        second.page.goto(address.split("#")[0] + "#" + address.split("#")[1].split("&")[0].split(".")[0] + ".units=!!")
-        assert second.errors == []
+        second.page.goto(re.sub("units=[^&]*", "units=!!", address))  # spoilt: nothing is the reader's own
+        assert second.errors == [] and 30 < len(off(root)) < 70 and off(root) != before[0]
 
 
 @in_browser

@@ -15,7 +15,7 @@ from .method import dropped, equal_level, multipliers, noise_variance
 from .page import Layer, shipped_layer
 
 _STEPS = [*range(11), 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 60]
-_UNSCALED, _SCALED = "as they are", "times 1/(1 − p)"
+_UNSCALED, _SCALED, _EXACT = "as they are", "times 1/(1 − p)", "solved exactly"
 
 
 def _script(name: str) -> str:
@@ -28,7 +28,10 @@ def x_star() -> Explorer:
     shipped = {
         name: base64.b64encode(getattr(layer, name).astype("<f2").tobytes()).decode()
         for name in ("weight", "bias", "images")
-    } | {"labels": layer.labels.tolist(), "rate": rate, "margin": MARGIN}
+    }
+    shipped |= {
+        "labels": layer.labels.tolist(), "rate": rate, "margin": MARGIN, "exact": _EXACT, "scaled": _SCALED,
+    }  # fmt: skip
     return explorer(
         "lines",
         None,
@@ -40,7 +43,7 @@ def x_star() -> Explorer:
             {"column": "draw", "label": "Draw", "values": list(range(1, 31)), "play": True},
             {"column": "scale", "label": "Kept units", "values": [_UNSCALED, _SCALED]},
             {"column": "how", "label": "x* is found by",
-             "values": [f"descent at {rate:g}", f"descent at {rate / 2:g}", "solved exactly"]},
+             "values": [f"descent at {rate:g}", f"descent at {rate / 2:g}", _EXACT]},
             {"column": "steps", "label": "Steps", "values": _STEPS, "play": True},
         ],
         start={"digit": "3", "p": 0.0, "draw": 1, "scale": _UNSCALED, "how": f"descent at {rate / 2:g}",
@@ -54,7 +57,7 @@ def x_star() -> Explorer:
         value="value",
         series="series",
         panels=[{"own": True}],
-        names={"panel": "of", "series": "at", "x": "unit, step or pixel, from 0", "value": "value"},
+        names={"panel": "of", "series": "at", "x": "unit, step or pixel", "value": "value"},
         kept="units",
         compute=_script("x_star.js").replace("LAYER", json.dumps(shipped, separators=(",", ":")), 1),
         picture=_draw_x_star(layer),

@@ -1,10 +1,10 @@
 // Switch units of a layer off, and see which image x* would have switched them off. x* is found by gradient descent on
 // eq. (5), or by Newton's method as in existence.nearest. The layer and the digits are those of page.py.
 (() => {
-  const SHIPPED = LAYER; // filled in by explorers.py: {weight, bias, images: float16 in base64; labels, rate, margin}
+  const SHIPPED = LAYER; // filled in by explorers.py: weight, bias, images (float16 in base64), labels, rate, margin, exact, scaled
   const W = halves(SHIPPED.weight), b = halves(SHIPPED.bias), IMAGES = halves(SHIPPED.images);
   const N = b.length, D = W.length / N, SIDE = Math.sqrt(D), LAST = 60; // units, pixels, pixels a side, steps of descent
-  const EXACT = "solved exactly", SCALED = "times 1/(1 − p)";
+  const { exact: EXACT, scaled: SCALED } = SHIPPED; // names in menus
 
   function halves(text) { // little-endian half precision
     const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), view = new DataView(bytes.buffer);
@@ -123,7 +123,7 @@
       const v = before(point).map((h, j) => (wanted[j] > 0 ? h - wanted[j] : Math.max(0, h))), away = less(point, x);
       return { v, away, value: (dot(v, v) + epsilon * dot(away, away)) / 2 };
     };
-    const slope = ({ v, away }) => back(v).map((g, k) => g + epsilon * away[k] * 2);
+    const slope = ({ v, away }) => back(v).map((g, k) => g + epsilon * away[k]);
     for (let decade = -2; decade >= -10; decade -= 2) {
       epsilon = (dot(W, W) / D) * 10 ** decade;
       for (let turn = 0; turn < 200; turn++) {
@@ -177,7 +177,7 @@
     const which = `${off} of ${active} active units off`, left = `${found.left.toFixed(2)} of the change`, far = `${found.away(found.xStar).toFixed(2)} |x| from x`;
     if (!found.change) return `All ${active} active units are on: x itself does it. Switch one off.`;
     if (state.how !== EXACT) return `${which}. ${many(state.steps, "step")} of descent: ${left} left, ${far}. ${verdict(found)}`;
-    return `${which}. ${verdict(found)}${found.exact.verdict === "exists" ? "" : ` Shown is what comes closest: ${left} left, ${far}.`}`;
+    return `${which}. ${verdict(found)}${found.exact.verdict === "exists" ? "" : ` The solver’s best: ${left} left, ${far}.`}`;
   }
 
   // ---- the page's part: images, units, activations and what is left of the change, in one drawing ----
@@ -185,9 +185,9 @@
   const box = document.createElement("div");
   box.className = "tl-xstar";
   box.setAttribute("role", "group");
-  box.follow = (wanted) => follow({ digit: "3", p: 0, draw: 1, scale: "", how: EXACT, steps: 0, units: "", ...wanted }); // for tests
+  box.follow = (wanted) => follow({ digit: "3", p: 0, draw: 1, how: EXACT, ...wanted }); // for tests
   const make = (tag, attributes, parent, text) => tools.make(tag, attributes, parent, text);
-  const SOFT = "fill:var(--tl-soft)", RISES = "var(--tl-d)", FALLS = "var(--tl-e)", WANTED = "var(--tl-a)", REACHED = "var(--tl-b)";
+  const RISES = "var(--tl-d)", FALLS = "var(--tl-e)", WANTED = "var(--tl-a)", REACHED = "var(--tl-b)";
   const group = (parent, left, top, attributes) => make("g", { transform: `translate(${left} ${top})`, ...attributes }, parent);
   const words = (parent, x, y, text, attributes) => make("text", { x, y, ...attributes }, parent, text);
 
@@ -369,7 +369,7 @@
     box.replaceChildren();
     const svg = make("svg", { viewBox: `0 0 ${width} ${places.height}`, width, height: places.height }, box);
     image(svg, places.x, `x`, found.x);
-    image(svg, places.star, state.how === EXACT ? (found.exact.verdict === "exists" ? "x*, solved" : "x*, the closest") : `x* after ${many(state.steps, "step")}`, found.xStar, found.outside);
+    image(svg, places.star, state.how === EXACT ? (found.exact.verdict === "exists" ? "x*, solved" : "x*, solver’s best") : `x* after ${many(state.steps, "step")}`, found.xStar, found.outside);
     difference(svg, places.moved);
     const asked = found.wanted.filter((v) => v > 0).length, out = found.outside.filter(Boolean).length;
     const lines = group(svg, places.verdict.left, places.verdict.top, { "data-verdict": found.exact.verdict });
@@ -404,14 +404,15 @@
     state = wanted;
     found = follow(state);
     const columns = { panel: [], series: [], x: [], value: [] };
-    const add = (panel, series, values) => values.forEach((value, k) => Object.entries({ panel, series, x: k, value }).forEach(([name, v]) => columns[name].push(v)));
-    const rounded = (values) => Array.from(values, (v) => Number(v.toFixed(4)));
-    add("activation of a unit", "x", rounded(found.a));
-    add("activation of a unit", "wanted", rounded(found.wanted));
-    add("activation of a unit", "reached", rounded(found.reached));
-    add("left of the change after a step", "descent", rounded(found.trail.map((step) => step.left)));
-    add("pixel", "x", rounded(found.x));
-    add("pixel", "x*", rounded(found.xStar));
+    const add = (panel, series, values, first) => values.forEach((value, k) => {
+      Object.entries({ panel, series, x: k + first, value: Number(value.toFixed(4)) }).forEach(([name, v]) => columns[name].push(v));
+    });
+    add("activation of a unit", "x", found.a, 1);
+    add("activation of a unit", "wanted", found.wanted, 1);
+    add("activation of a unit", "reached", found.reached, 1);
+    add("left of the change after a step", "descent", found.trail.map((step) => step.left), 0);
+    add("pixel", "x", found.x, 1);
+    add("pixel", "x*", found.xStar, 1);
     return {
       columns: Object.fromEntries(Object.entries(columns).map(([name, data]) => [name, { data }])),
       note: told(state, found),
