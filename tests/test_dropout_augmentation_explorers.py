@@ -15,8 +15,8 @@ from test_book import CHROMIUM, Page, browser, control  # noqa: F401
 
 from tutorial_lib.data import load_data
 from tutorial_lib.errors import InputError
-from tutorial_lib.papers.dropout_augmentation import layers, page
-from tutorial_lib.papers.dropout_augmentation.existence import (
+from tutorial_lib.papers._dropout_augmentation import layers, page
+from tutorial_lib.papers._dropout_augmentation.existence import (
     EXISTS,
     NONE,
     UNDECIDED,
@@ -24,15 +24,15 @@ from tutorial_lib.papers.dropout_augmentation.existence import (
     nearest,
     smallest_violation,
 )
-from tutorial_lib.papers.dropout_augmentation.explorers import EXPLORERS, densities, x_star
-from tutorial_lib.papers.dropout_augmentation.layers import PICTURES, autoencoder
-from tutorial_lib.papers.dropout_augmentation.method import (
+from tutorial_lib.papers._dropout_augmentation.explorers import EXPLORERS, densities, x_star
+from tutorial_lib.papers._dropout_augmentation.layers import PICTURES, autoencoder
+from tutorial_lib.papers._dropout_augmentation.method import (
     back_project,
     dropped,
     equal_level,
     noise_variance,
 )
-from tutorial_lib.papers.dropout_augmentation.sweeps import DROPOUT
+from tutorial_lib.papers._dropout_augmentation.sweeps import DROPOUT
 from tutorial_lib.sweep import RESULTS
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the explorers")
