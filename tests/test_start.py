@@ -11,7 +11,7 @@ import torch
 from test_book import CHROMIUM, HTML, Page, browser, control, explorer  # noqa: F401
 from torch import nn
 
-from tutorial_lib.data import load_data
+from tutorial_lib.data import held_out, load_data
 from tutorial_lib.errors import InputError
 from tutorial_lib.models import blocknet
 from tutorial_lib.papers.ninr import method, pad
@@ -100,7 +100,7 @@ def test_what_is_measured_is_what_is_shipped(monkeypatch):
     model, (mean, deviation), rows = pad.make(config, pad.NODE, 0)
     assert len(seen) >= 3 and all(seen)
     data = load_data("digits", seed=0, **config["data"])
-    left, x_valid, y_valid = pad._split(data, 0.2, 0)
+    left, x_valid, y_valid = held_out(data, 0.2, 0)
     assert torch.equal(fitted[0].x_train, left.x_train)
     assert len(left.x_train) == 160 and len(x_valid) == len(y_valid) == 40
     both = torch.cat([left.x_train, x_valid]).flatten(1)

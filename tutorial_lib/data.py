@@ -4,7 +4,7 @@ import hashlib
 import http.client
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +129,19 @@ def load_data(
         _images(x_test, size, device), torch.tensor(y_test.astype(np.int64), device=device),
         label, source, digest.hexdigest(),
     )  # fmt: skip
+
+
+def held_out(data: Data, share: float, seed: int) -> tuple[Data, Tensor, Tensor]:
+    """`data` less a random `share` of its training images, drawn with `seed`; these for validation, and their labels.
+
+    >>> left, x, y = held_out(load_data("digits"), 0.2, seed=0)
+    >>> len(left.x_train), x.shape, len(y)
+    (1150, torch.Size([287, 1, 8, 8]), 287)
+    """
+    order = torch.randperm(len(data.x_train), generator=torch.Generator().manual_seed(seed)).to(data.x_train.device)
+    held, kept = order.tensor_split([round(share * len(order))])
+    left = replace(data, x_train=data.x_train[kept], y_train=data.y_train[kept])
+    return left, data.x_train[held], data.y_train[held]
 
 
 def _safe_name(path: Path, sha256: str) -> str:

@@ -14,7 +14,6 @@ import base64
 import io
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ...data import Data, load_data
+from ...data import held_out, load_data
 from ...draw import pick
 from ...errors import InputError
 from ...store import write_atomically
@@ -39,7 +38,7 @@ THREE = {PLAIN: (True, NONE, 0.0), NODE: (True, IN, 30.0), BARE: (False, NONE, 0
 def make(config: dict, name: str, seed: int) -> tuple[nn.Sequential, tuple[float, float], list[dict]]:
     """One network, trained and rounded; mean and deviation of its training images; what is measured of it."""
     data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
-    data, x_valid, y_valid = _split(data, config["validation"], seed)
+    data, x_valid, y_valid = held_out(data, config["validation"], seed)
     norm, kind, sigma = THREE[name]
     settings = {**config, "cnn": {**config["cnn"], "norm": norm}, "levels": []}
     model, rows = trained(settings, data, "cnn", kind, sigma, seed)
@@ -57,14 +56,6 @@ def make(config: dict, name: str, seed: int) -> tuple[nn.Sequential, tuple[float
 def pad_cell(config: dict, network: str, seed: int) -> list[dict]:
     """Train one of `THREE`; its accuracy on validation images and on corrupted test images."""
     return make(config, network, seed)[2]
-
-
-def _split(data: Data, share: float, seed: int) -> tuple[Data, torch.Tensor, torch.Tensor]:
-    """`data` less a random `share` of its training images, and these with their labels."""
-    order = torch.randperm(len(data.x_train), generator=torch.Generator().manual_seed(seed)).to(data.x_train.device)
-    held, kept = order.tensor_split([round(share * len(order))])
-    left = replace(data, x_train=data.x_train[kept], y_train=data.y_train[kept])
-    return left, data.x_train[held], data.y_train[held]
 
 
 def chosen(table: pd.DataFrame) -> dict[str, int]:

@@ -1,0 +1,141 @@
+"""The explorers of this chapter that the page computes by itself."""
+
+import base64
+import json
+from importlib.resources import files
+
+import numpy as np
+import torch
+
+from ...draw import OKABE_ITO, panels
+from ...explore import Explorer, explorer
+from .existence import EXISTS, decide, nearest
+from .layers import MARGIN, PICTURES
+from .method import dropped, equal_level, multipliers, noise_variance
+from .page import Layer, shipped_layer
+
+_STEPS = [*range(11), 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 60]
+_UNSCALED, _SCALED, _EXACT = "as they are", "times 1/(1 − p)", "solved exactly"
+
+
+def _script(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def x_star() -> Explorer:
+    """Units of a small trained layer switched off, and the image that would have done it, found in the page."""
+    layer, (rate,) = shipped_layer(), PICTURES.config("desk", "digits")["rates"]
+    shipped = {
+        name: base64.b64encode(getattr(layer, name).astype("<f2").tobytes()).decode()
+        for name in ("weight", "bias", "images")
+    }
+    shipped |= {
+        "labels": layer.labels.tolist(), "rate": rate, "margin": MARGIN, "exact": _EXACT, "scaled": _SCALED,
+    }  # fmt: skip
+    return explorer(
+        "lines",
+        None,
+        title="Switch a unit off and see which image would have done it",
+        controls=[
+            {"column": "digit", "label": "Digit", "values": [*map(str, layer.labels)]},
+            {"column": "p", "label": "Level p", "values": [round(0.05 * k, 2) for k in range(19)],
+             "play": True},
+            {"column": "draw", "label": "Draw", "values": list(range(1, 31)), "play": True},
+            {"column": "scale", "label": "Kept units", "values": [_UNSCALED, _SCALED]},
+            {"column": "how", "label": "x* is found by",
+             "values": [f"descent at {rate:g}", f"descent at {rate / 2:g}", _EXACT]},
+            {"column": "steps", "label": "Steps", "values": _STEPS, "play": True},
+        ],
+        start={"digit": "3", "p": 0.0, "draw": 1, "scale": _UNSCALED, "how": f"descent at {rate / 2:g}",
+               "steps": 20},
+        presets={
+            "One off": {"p": 0.0, "units": ""},
+            "Half off": {"p": 0.5, "units": ""},
+            "None off": {"p": 0.0, "units": "-"},
+        },
+        x="x",
+        value="value",
+        series="series",
+        panels=[{"own": True}],
+        names={"panel": "of", "series": "at", "x": "unit, step or pixel", "value": "value"},
+        kept="units",
+        compute=_script("x_star.js").replace("LAYER", json.dumps(shipped, separators=(",", ":")), 1),
+        picture=_draw_x_star(layer),
+    )  # fmt: skip
+
+
+def _draw_x_star(layer: Layer):
+    """The explorer's picture, for pages without scripts: x* for a digit with one unit off, and with half of them."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    signed, grey = colormaps["PiYG"].resampled(11), colormaps["gray"].resampled(13)  # a small file holds few colours
+    weight, bias, images = (torch.tensor(a, dtype=torch.float64) for a in (layer.weight, layer.bias, layer.images))
+    x = images[3:4].expand(2, -1)
+    a = (x @ weight.T + bias).clamp_min(0)
+    masks = multipliers(a.shape, 0.5, scaled=False, generator=torch.Generator().manual_seed(0), dtype=a.dtype)
+    masks[0] = 1.0
+    masks[0, a[0].argmax()] = 0.0
+    found, worst, bound = nearest(weight, bias, x, a * masks)
+    answers = decide(x, a * masks, worst, bound)
+    far = (found - x).norm(dim=1) / x.norm(dim=1)
+    figure = Figure(figsize=(6.8, 4.9), layout="constrained")
+    rows = zip(figure.subplots(2, 3), ("strongest unit off", "half of the units off"), answers, far, found, strict=True)
+    for axes, name, answer, distance, image in rows:
+        exact = f"exact, {distance:.2f} |x| away" if answer == EXISTS else "closest (none is exact)"
+        side = round(len(image) ** 0.5)
+        for axis, values, title in zip(axes, (x[0], image, image - x[0]), ("x", f"x*: {exact}", "x* − x"), strict=True):
+            look = {"cmap": signed, "vmin": -1} if title == "x* − x" else {"cmap": grey, "vmin": 0}
+            shown = axis.imshow(values.reshape(side, side), vmax=1, **look)
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(title, fontsize=10)
+        figure.colorbar(shown, ax=axes[2], shrink=0.8)
+        axes[0].set_ylabel(name)
+    return figure
+
+
+def densities() -> Explorer:
+    """Fig. 1, computed in the page: how many units are dropped, and how noisy that is, over N and p."""
+    return explorer(
+        "lines",
+        None,
+        title="How many units are dropped",
+        controls=[
+            {"column": "p", "label": "Level p", "values": [round(0.05 * k, 2) for k in range(1, 19)], "play": True},
+            {"column": "n", "label": "Units N", "values": [10, 20, 50, 100, 200, 500, 1000], "play": True},
+        ],
+        start={"p": 0.5, "n": 100},
+        presets={"The paper's p = 0.5": {"p": 0.5, "n": 100}},
+        x="x",
+        value="value",
+        series="series",
+        panels=[
+            {"name": "law", "x": "share of units dropped, k/N", "y": "probability times N"},
+            {"name": "variance", "x": "level p", "y": "variance of the multiplier", "mark": "p"},
+        ],
+        names={"panel": "of", "series": "scheme", "x": "k/N, or p", "value": "probability times N, or variance"},
+        digits=3,
+        compute=_script("dropped.js"),
+        picture=_draw_densities(),
+    )  # fmt: skip
+
+
+def _draw_densities():
+    """The explorer's picture, for pages without scripts: Fig. 1, and the variances over p."""
+    n, p, (left, right) = 100, 0.5, panels(2)[1]
+    figure, share, q, levels = left.figure, np.arange(n + 1) / n, equal_level(p), np.linspace(0.05, 0.9, 50)
+    for level, random, name, colour, style in (
+        (p, False, "dropout", OKABE_ITO[4], "-"),
+        (p, True, "random dropout", OKABE_ITO[5], "--"),
+        (q, False, f"dropout at {q:.3f}", OKABE_ITO[0], ":"),
+    ):
+        left.plot(share, n * dropped(n, level, random), style, color=colour, label=name)
+        if level == p:
+            right.plot(levels, [noise_variance(v, random) for v in levels], style, color=colour)
+    left.set(xlabel=f"share of {n} units dropped, p = {p}", ylabel="probability times N")
+    left.legend(fontsize="small")
+    right.set(xlabel="level p", ylabel="variance of the multiplier")
+    return figure
+
+
+EXPLORERS = (x_star, densities)
