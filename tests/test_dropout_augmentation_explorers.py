@@ -15,7 +15,7 @@ from test_book import CHROMIUM, Page, browser, control  # noqa: F401
 
 from tutorial_lib.data import load_data
 from tutorial_lib.errors import InputError
-from tutorial_lib.papers._dropout_augmentation import layers, page
+from tutorial_lib.papers._dropout_augmentation import explorers, layers, page
 from tutorial_lib.papers._dropout_augmentation.existence import (
     EXISTS,
     NONE,
@@ -24,7 +24,7 @@ from tutorial_lib.papers._dropout_augmentation.existence import (
     nearest,
     smallest_violation,
 )
-from tutorial_lib.papers._dropout_augmentation.explorers import EXPLORERS, densities, x_star
+from tutorial_lib.papers._dropout_augmentation.explorers import densities, x_star
 from tutorial_lib.papers._dropout_augmentation.layers import PICTURES, autoencoder
 from tutorial_lib.papers._dropout_augmentation.method import (
     back_project,
@@ -36,6 +36,7 @@ from tutorial_lib.papers._dropout_augmentation.sweeps import DROPOUT
 from tutorial_lib.sweep import RESULTS
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the explorers")
+COMPUTED = (x_star, densities)  # by the page itself
 AT_START = ["3", 0, "descent at 50", 20]
 
 
@@ -97,8 +98,8 @@ def test_the_layer_is_the_one_of_the_shipped_pictures():
 
 
 def test_explorers_are_small_and_have_a_picture():
-    assert list(EXPLORERS) == [x_star, densities]
-    for make in EXPLORERS:
+    assert {x_star, densities} < set(explorers.EXPLORERS)
+    for make in COMPUTED:
         found = make().html
         assert len(found.encode()) <= 100_000 and '<img alt="' in found and "LAYER" not in found
 
@@ -118,7 +119,7 @@ def written(tmp_path, *makers) -> str:
 
 @pytest.fixture(scope="module")
 def name(tmp_path_factory):
-    return written(tmp_path_factory.mktemp("explorers"), *EXPLORERS)
+    return written(tmp_path_factory.mktemp("explorers"), *COMPUTED)
 
 
 @pytest.fixture(scope="module")
@@ -450,3 +451,49 @@ def test_the_picture_to_take_away_shows_everything(opened, tmp_path):
     picture = Image.open(tmp_path / "picture.png").convert("RGB")
     figure = root.locator(".tl-figure").bounding_box()
     assert picture.width == pytest.approx(2 * figure["width"], abs=3) and len(picture.getcolors(1 << 20)) > 50
+
+
+def made_up_errors():
+    rows = [("A", "none", 0.0, 0.0, 9.0), ("B", "none", 0.0, 0.0, 8.0)]
+    rows += [
+        ("A", "dropout", h, i, 10 * h + i) for h, i in ((0.25, 0.0), (0.5, 0.0), (0.5, 0.2), (0.2, 0.2), (0.0, 0.2))
+    ]
+    rows += [("A", "random dropout", 0.4, 0.4, 3.0), ("A", "x*", 0.5, 0.0, 7.0)]
+    names = ["network", "kind", "hidden", "input", "value"]
+    return pd.concat([pd.DataFrame(rows, columns=names).assign(seed=seed) for seed in (0, 1)], ignore_index=True)
+
+
+def test_errors_stand_in_the_view_that_their_noise_belongs_to():
+    """A point of another column of Fig. 6 on a line, or the networks without noise missing at level 0."""
+    found = explorers.by_view(made_up_errors())
+    lines = {
+        (view, kind): list(zip(part["level"], part["value"], strict=True))
+        for (view, kind), part in found.sort_values("level").groupby(["view", "kind"])
+    }
+    assert set(found["network"]) == {"A"} and (found["seeds"] == 2).all()
+    assert lines["hidden layers", "dropout"] == [(0.0, 9.0), (0.25, 2.5), (0.5, 5.0)]
+    assert lines["hidden layers", "x*"] == [(0.0, 9.0), (0.5, 7.0)]
+    assert lines["hidden layers, 0.2 behind the input", "dropout"] == [(0.0, 0.2), (0.2, 2.2), (0.5, 5.2)]
+    assert lines["input, 0.5 behind hidden layers", "dropout"] == [(0.0, 5.0), (0.2, 5.2)]
+    assert lines["input and hidden layers", "dropout"] == [(0.0, 9.0), (0.2, 2.2)]
+    assert lines["input and hidden layers", "random dropout"] == [(0.0, 9.0), (0.4, 3.0)]
+    assert len(lines) == 6
+
+
+def test_the_panel_trains_in_the_ways_of_the_sweep(monkeypatch):
+    from test_live import parts
+
+    from tutorial_lib.papers._dropout_augmentation import sweeps
+
+    calls, equip = [], sweeps.equip
+    monkeypatch.setattr(sweeps, "equip", lambda model, *rest: calls.append(rest) or equip(model, *rest))
+    controls, message = parts(explorers.live())
+    assert {"training", "level p", "noise behind", "network", "epochs"} <= set(controls)
+    controls["epochs"].value, controls["network"].value = 2, "64-64"
+    controls["noise behind"].value = "input and hidden layers"
+    controls["Train"].click()
+    controls["Train"].click()  # the same again: nothing to train
+    assert calls == [("random dropout", 0.5, 0.5)] and "random dropout, p = 0.5, input too, 64-64:" in message.value
+    controls["training"].value = "x*"
+    controls["Train"].click()
+    assert calls[1:] == [("x*", 0.5, 0.5)] and "x*, p = 0.5, 64-64:" in message.value

@@ -1,18 +1,24 @@
-"""The explorers of this chapter that the page computes by itself."""
+"""The explorers of this chapter: two that the page computes by itself, one of measured errors; and the live panel."""
 
 import base64
 import json
 from importlib.resources import files
 
 import numpy as np
+import pandas as pd
 import torch
 
-from ...draw import OKABE_ITO, panels
-from ...explore import Explorer, explorer
+from ...draw import OKABE_ITO, in_order, mean_and_sem, panels, pick
+from ...explore import Explorer, explorer, live_panel
+from ...train import evaluate
+from .. import read_table, shipped
+from . import SLUG
 from .existence import EXISTS, decide, nearest
+from .figures import STYLES, draw_levels
 from .layers import MARGIN, PICTURES
 from .method import dropped, equal_level, multipliers, noise_variance
 from .page import Layer, shipped_layer
+from .sweeps import DROPOUT, EQUAL, NONE, RANDOM
 
 _STEPS = [*range(11), 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 60]
 _UNSCALED, _SCALED, _EXACT = "as they are", "times 1/(1 − p)", "solved exactly"
@@ -138,4 +144,110 @@ def _draw_densities():
     return figure
 
 
-EXPLORERS = (x_star, densities)
+VIEWS = {
+    "hidden layers": (lambda rows: rows["input"] == 0, "hidden"),
+    "hidden layers, 0.2 behind the input": (lambda rows: rows["input"] == 0.2, "hidden"),
+    "input, 0.5 behind hidden layers": (lambda rows: rows["hidden"] == 0.5, "input"),
+    "input and hidden layers": (lambda rows: rows["input"] == rows["hidden"], "hidden"),
+}
+"""Where the noise is that is varied: the rows of each view, and the column that holds the level."""
+
+
+def by_view(errors: pd.DataFrame) -> pd.DataFrame:
+    """Errors as the explorer takes them: a row a view, network, kind and level, networks without noise at level 0."""
+    parts = []
+    for view, (chosen, level) in VIEWS.items():
+        rows = errors[chosen(errors) | (errors["kind"] == NONE)]
+        noisy = rows[rows["kind"] != NONE]
+        if "0." not in view:  # the networks without noise are level 0 of every kind there
+            for kind in noisy["kind"].unique():
+                zero = pick(rows, kind=NONE)
+                zero = zero[zero["network"].isin(pick(noisy, kind=kind)["network"])]
+                parts.append(zero.assign(view=view, kind=kind, level=0.0))
+        else:
+            noisy = rows[rows["kind"] == DROPOUT]
+        parts.append(noisy.assign(view=view, level=noisy[level]))
+    found = pd.concat(parts, ignore_index=True)
+    return mean_and_sem(found, ["view", "network", "kind", "level"])
+
+
+def errors() -> Explorer:
+    """Figs. 4 and 6: test error over the level of noise, by scheme, by where the noise is, network and data."""
+    tables = {t["dataset"]: read_table(f"{SLUG}/fig-6", t["dataset"], "desk") for t in shipped(f"{SLUG}/fig-6")
+              if t["budget"] == "desk"}  # fmt: skip
+    parts = [by_view(pick(table, measure="error")).assign(dataset=name) for name, table in tables.items()]
+    means = in_order(pd.concat(parts, ignore_index=True), "kind", list(STYLES)).round({"value": 2, "sem": 2})
+    first = next(iter(tables))
+    return explorer(
+        "lines",
+        means[["dataset", "view", "network", "kind", "level", "value", "sem", "seeds"]],
+        title="Test error over the level of noise",
+        controls=[
+            {"column": "dataset", "label": "Data set"},
+            {"column": "view", "label": "Noise behind"},
+            {"column": "network", "label": "Network"},
+        ],
+        start={"dataset": first, "view": "input and hidden layers", "network": means["network"].iloc[0]},
+        x="level",
+        value="value",
+        error="sem",
+        seeds="seeds",
+        series="kind",
+        presets={"Random dropout": {"view": "input and hidden layers"}, "Training on x*": {"view": "hidden layers"}},
+        names={"dataset": "data set", "view": "noise behind", "network": "network", "kind": "training",
+               "level": "level p", "value": "test error (%)", "sem": "standard error", "seeds": "seeds"},
+        symbol="p",
+        picture=draw_levels(tables[first], first),
+    )  # fmt: skip
+
+
+EXPLORERS = (x_star, densities, errors)
+
+
+def live():
+    """A panel that trains for real on the digits: scheme, level, where, epochs (see `live_panel`).
+
+    It draws the test error after each epoch, of every network that was trained so far.
+    """
+    from matplotlib.figure import Figure
+
+    from ...data import load_data
+    from .sweeps import IMAGES, JOINT, SOLVED, TRAINING, UNIT, build, equip, flattened, train
+
+    data, known = flattened(load_data("digits", train=300), None)[0], {}
+    settings = TRAINING.config("desk", "digits")
+
+    def compute(kind, level, place, widths, epochs, say):
+        hidden, behind = (level, level if place == "input and hidden layers" else 0.0)
+        name = (
+            kind
+            if kind == NONE
+            else f"{kind}, p = {level:g}" + (", input too" if behind and kind not in IMAGES else "")
+        )
+        key = (name, widths, epochs)
+        if key not in known:
+            say("training …")
+            torch.manual_seed(0)
+            model, curve = build(widths, 64), []
+            equip(model, kind, hidden, behind)
+            train(
+                model, data, kind, level, epochs, 0, settings,
+                lambda _: curve.append(100 - evaluate(model, data.x_test, data.y_test)),
+            )  # fmt: skip
+            known[key] = curve
+        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        axis = figure.subplots()
+        for (label, network, _), curve in known.items():
+            axis.plot(range(1, len(curve) + 1), curve, label=f"{label} ({network})")
+        axis.set(xlabel="epoch", ylabel="error on test digits (%)", ylim=(0, 30))
+        axis.legend(fontsize="x-small")
+        return figure, f"{name}, {widths}: {known[key][-1]:.1f} % after {epochs} epochs on 300 digits"
+
+    controls = {
+        "training": (RANDOM, [NONE, DROPOUT, RANDOM, EQUAL, UNIT, JOINT, SOLVED]),
+        "level p": (0.5, (0.05, 0.9, 0.05)),
+        "noise behind": ("hidden layers", ["hidden layers", "input and hidden layers"]),
+        "network": ("128-128", ["64-64", "128-128", "204-204"]),
+        "epochs": (20, (2, 60, 2)),
+    }
+    return live_panel(controls, "Train", compute)

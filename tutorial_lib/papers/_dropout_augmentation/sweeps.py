@@ -112,6 +112,14 @@ def train(model: nn.Sequential, data: Data, kind: str, p: float, epochs: int, se
     return about
 
 
+def equip(model: nn.Sequential, kind: str, hidden: float, input: float) -> None:
+    """Put the noise of a kind of training into `model`: `hidden` and `input` are its levels."""
+    if kind in NOISES:
+        level = equal_level if kind == EQUAL else float
+        inject(model, Dropout(level(hidden), NOISES[kind]))
+        inject(model, Dropout(level(input), NOISES[kind]), ["data"])
+
+
 def training_cell(config: dict, network: str, kind: str, hidden: float, input: float, seed: int) -> list[dict]:
     """One training as in section 5.2: by validation first, then on all images; the mean error of the last epochs.
 
@@ -127,10 +135,7 @@ def training_cell(config: dict, network: str, kind: str, hidden: float, input: f
     torch.manual_seed(seed)
     classes = int(data.y_train.max()) + 1
     model = build(network, data.x_train.shape[1], classes).to(data.x_train.device)
-    if kind in NOISES:
-        level = equal_level if kind == EQUAL else float
-        inject(model, Dropout(level(hidden), NOISES[kind]))
-        inject(model, Dropout(level(input), NOISES[kind]), ["data"])
+    equip(model, kind, hidden, input)
     best, errors = [np.inf, None], []
 
     def validate(epoch: int) -> None:
