@@ -226,6 +226,10 @@ def test_pictures_hold_images_and_numbers_that_agree():
     shares = pick(table, measure="image", how=layers.SOLVER)
     shares = shares[shares["draw"] > 0]["value"]
     assert shares.between(0, 1).all() and shares.mean() == pytest.approx(config["p"], abs=0.1)
+    random = cell(layers.PICTURES, scheme=sweeps.RANDOM)[
+        1
+    ]  # some of its masks drop nothing: there is nothing left over
+    assert pick(random, measure="residual")["value"].between(0, 2).all()
     equal = cell(layers.PICTURES, scheme=sweeps.EQUAL)[1]
     assert "feature" not in set(equal["measure"])
     assert pick(equal, measure="image").query("draw > 0")["value"].mean() < 0.35  # as noisy as random dropout up to 0.4

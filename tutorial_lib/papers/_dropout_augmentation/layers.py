@@ -11,7 +11,7 @@ from ...sweep import Sweep
 from ...train import evaluate, fit
 from . import SLUG
 from .existence import EXISTS, UNDECIDED, chance, decide, nearest, smallest_violation
-from .method import Dropout, activations, back_project, equal_level, multipliers, solve
+from .method import Dropout, activations, back_project, equal_level, left_over, multipliers, solve
 from .sweeps import DROPOUT, EQUAL, NOISES, RANDOM, build, flattened
 from .sweeps import NONE as WITHOUT
 
@@ -72,7 +72,7 @@ def pictures_cell(config: dict, scheme: str, seed: int) -> list[dict]:
     """Figs. 2, 3 and 5: an autoencoder trained with a scheme of noise, and x* of test images under masks of this
     scheme.
 
-    For each way of finding x*: ``residual``, |a(x*) - ã(x)| / |a(x) - ã(x)|; ``length``, |x* - x| / |x|, and its
+    For each way of finding x*: ``residual``, a median of `left_over`; ``length``, |x* - x| / |x|, and its
     ``spread``, the deviation over masks; in percent, the images whose class (``class``) is still recognised by a
     network that has seen training images only, and of images moved as far in a random direction (``class, moved``);
     pixels ``outside`` of the image range. For dropout, of the most active features: what is left of a feature (``own
@@ -97,13 +97,13 @@ def pictures_cell(config: dict, scheme: str, seed: int) -> list[dict]:
     for how in (DESCENT, SLOW, SOLVER):
         x_star = found(how, model, repeated, wanted, config)
         moved = x_star - repeated
-        left = (activations(model, x_star)[0] - wanted[0]).norm(dim=1) / (clean[0] - wanted[0]).norm(dim=1)
+        left = left_over(activations(model, x_star)[0], clean[0], wanted[0])
         length = (moved.norm(dim=1) / repeated.norm(dim=1)).reshape(len(x), -1)
         random = torch.randn_like(moved)
         random = repeated + random * (moved.norm(dim=1) / random.norm(dim=1))[:, None]
         labels = y.repeat_interleave(config["draws"])
         values = {
-            "residual": left.median().item(), "length": length.mean().item(), "spread": length.std(1).mean().item(),
+            "residual": left.nanmedian().item(), "length": length.mean().item(), "spread": length.std(1).mean().item(),
             "class": evaluate(judge, x_star, labels), "class, moved": evaluate(judge, random, labels),
             "outside": _outside(pixels(x_star)),
         }  # fmt: skip
@@ -266,17 +266,12 @@ def _best_of_starts(model, x, clean, wanted, asked, config) -> list[float]:
             if t is not None
         ]
         total = torch.stack(losses).sum(0)
-        left = torch.stack([_left(a, b, t) for a, b, t in zip(there, clean, wanted, strict=True)])
+        left = torch.stack([left_over(a, b, t) for a, b, t in zip(there, clean, wanted, strict=True)])
         if best is None:
             best = total, left
         else:
             best = torch.minimum(total, best[0]), torch.where(total < best[0], left, best[1])
-    return best[1].median(1).values.tolist()
-
-
-def _left(reached: Tensor, clean: Tensor, wanted: Tensor) -> Tensor:
-    """|f(x*) - f̃(x)| / |f(x) - f̃(x)|, image by image."""
-    return (reached - wanted).norm(dim=1) / (clean - wanted).norm(dim=1).clamp_min(1e-12)
+    return best[1].nanmedian(1).values.tolist()
 
 
 _SGD = {"lr": 0.05, "momentum": 0.9, "components": None, "rates": [300.0, 30.0]}
@@ -345,7 +340,7 @@ def projection_cell(config: dict, network: str, training: str, seed: int) -> lis
                 passes = len(calls) + steps * (1 if how == DESCENT else 2)
                 there = activations(model, x_star)
                 values = {
-                    f"residual {i}": _left(a, b, t)
+                    f"residual {i}": left_over(a, b, t)
                     for i, (a, b, t) in enumerate(zip(there, clean, wanted, strict=True), start=1)
                 }
                 terms = [
@@ -356,12 +351,7 @@ def projection_cell(config: dict, network: str, training: str, seed: int) -> lis
                 values["objective"] = sum(a for a, _ in terms) / sum(b for _, b in terms)
                 point = {"scaled": scaled, "asked_of": asked_of, "how": how, "mean_over": mean_over, "steps": steps}
                 rows += [
-                    {
-                        **point,
-                        "x": passes,
-                        "measure": name,
-                        "value": min(1000.0, value.nan_to_num(1e9, 1e9).median().item()),
-                    }
+                    {**point, "x": passes, "measure": name, "value": min(1000.0, value.nanmedian().item())}
                     for name, value in values.items()
                 ]
     return rows

@@ -157,6 +157,17 @@ def activations(model: nn.Sequential, x: Tensor, masks: list[Tensor] | None = No
                     return found
 
 
+def left_over(reached: Tensor, clean: Tensor, wanted: Tensor) -> Tensor:
+    """|f(x*) - f̃(x)| / |f(x) - f̃(x)| [B] of a layer: what x* leaves of the displacement by dropout.
+
+    `reached`, `clean` and `wanted` are f(x*), f(x) and f̃(x), [B, d_i]. NaN where nothing was displaced.
+
+    >>> left_over(torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor([0.5000])
+    """
+    return (reached - wanted).norm(dim=1) / (clean - wanted).norm(dim=1)
+
+
 def back_project(
     model: nn.Sequential, x: Tensor, wanted: list[Tensor | None], *, steps: int = 20, rates=(300.0, 30.0),
     mean_over: str = "batch", batch: int = 100,

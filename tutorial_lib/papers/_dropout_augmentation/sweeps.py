@@ -13,7 +13,7 @@ from ...models import mlp
 from ...sweep import Sweep, check_network
 from ...train import evaluate, fit
 from . import SLUG
-from .method import Dropout, activations, back_project, dropped, equal_level, multipliers, solve
+from .method import Dropout, activations, back_project, dropped, equal_level, left_over, multipliers, solve
 
 NONE, DROPOUT, RANDOM, UNIT, EQUAL = "none", "dropout", "random dropout", "ρ a unit", "dropout, equal noise"
 """Training without noise; with eq. (9); with eq. (10). Controls: ρ drawn for every unit; dropout at `equal_level`."""
@@ -59,7 +59,7 @@ def augmented(model: nn.Sequential, x: Tensor, kind: str, p: float, turn: int, s
     """Images [N, d] made of `x` for one epoch of a kind of training, and the residuals [N, layers] that they leave.
 
     x* answers the masks of dropout at `p`, drawn anew, eq. (4): unscaled, but for one of the controls. With one x* a
-    layer, the epochs take the layers in `turn`. A residual is |f(x*) - f̃(x)| / |f(x) - f̃(x)|, layer by layer.
+    layer, the epochs take the layers in `turn`. Residuals are `left_over`, layer by layer.
     """
     found, left = [], []
     for part in x.split(settings["chunk"]):
@@ -74,9 +74,7 @@ def augmented(model: nn.Sequential, x: Tensor, kind: str, p: float, turn: int, s
             x_star = back_project(model, part, asked, steps=settings["steps"], rates=settings["rates"])
         with torch.no_grad():
             reached = zip(activations(model, x_star), clean, wanted, strict=True)
-            left.append(
-                torch.stack([(a - t).norm(dim=1) / (b - t).norm(dim=1).clamp_min(1e-12) for a, b, t in reached], 1)
-            )
+            left.append(torch.stack([left_over(a, b, t) for a, b, t in reached], 1))
         found.append(x_star.detach())
     moved = torch.cat(found) - x
     if kind == MOVED:
@@ -102,7 +100,7 @@ def train(model: nn.Sequential, data: Data, kind: str, p: float, epochs: int, se
             model.eval()
             x, residuals = augmented(model, x, kind, p, epoch // 2, settings)
             moved = (x - data.x_train).norm(dim=1) / data.x_train.norm(dim=1).clamp_min(1e-12)
-            about.append([moved.median().item(), *residuals.median(0).values.tolist()])
+            about.append([moved.median().item(), *residuals.nanmedian(0).values.tolist()])
         fit(
             model, x, data.y_train, epochs=1, batch_size=settings["batch_size"], seed=1_000_003 * seed + epoch,
             optimizer=lambda *_, **__: optimiser, progress=False,
