@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tutorial_lib.papers._dropout_augmentation.claims import CLAIMS
-from tutorial_lib.papers._dropout_augmentation.layers import (
+from tutorial_lib.papers.dropout_augmentation.claims import CLAIMS
+from tutorial_lib.papers.dropout_augmentation.layers import (
     DESCENT,
     DROPPED_WEIGHTS,
     PLAIN,
@@ -13,7 +13,7 @@ from tutorial_lib.papers._dropout_augmentation.layers import (
     SILENCED,
     SOLVER,
 )
-from tutorial_lib.papers._dropout_augmentation.sweeps import (
+from tutorial_lib.papers.dropout_augmentation.sweeps import (
     DROPOUT,
     EACH,
     EQUAL,

@@ -15,8 +15,8 @@ from test_book import CHROMIUM, Page, browser, control  # noqa: F401
 
 from tutorial_lib.data import load_data
 from tutorial_lib.errors import InputError
-from tutorial_lib.papers._dropout_augmentation import explorers, layers, page
-from tutorial_lib.papers._dropout_augmentation.existence import (
+from tutorial_lib.papers.dropout_augmentation import explorers, layers, page
+from tutorial_lib.papers.dropout_augmentation.existence import (
     EXISTS,
     NONE,
     UNDECIDED,
@@ -24,15 +24,15 @@ from tutorial_lib.papers._dropout_augmentation.existence import (
     nearest,
     smallest_violation,
 )
-from tutorial_lib.papers._dropout_augmentation.explorers import densities, x_star
-from tutorial_lib.papers._dropout_augmentation.layers import PICTURES, autoencoder
-from tutorial_lib.papers._dropout_augmentation.method import (
+from tutorial_lib.papers.dropout_augmentation.explorers import densities, x_star
+from tutorial_lib.papers.dropout_augmentation.layers import PICTURES, autoencoder
+from tutorial_lib.papers.dropout_augmentation.method import (
     back_project,
     dropped,
     equal_level,
     noise_variance,
 )
-from tutorial_lib.papers._dropout_augmentation.sweeps import DROPOUT
+from tutorial_lib.papers.dropout_augmentation.sweeps import DROPOUT
 from tutorial_lib.sweep import RESULTS
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the explorers")
@@ -483,7 +483,7 @@ def test_errors_stand_in_the_view_that_their_noise_belongs_to():
 def test_the_panel_trains_in_the_ways_of_the_sweep(monkeypatch):
     from test_live import parts
 
-    from tutorial_lib.papers._dropout_augmentation import sweeps
+    from tutorial_lib.papers.dropout_augmentation import sweeps
 
     calls, equip = [], sweeps.equip
     monkeypatch.setattr(sweeps, "equip", lambda model, *rest: calls.append(rest) or equip(model, *rest))

@@ -11,9 +11,9 @@ import torch
 from scipy import integrate, optimize, stats
 
 from tutorial_lib import fit, fit_many, inject, load_data, mlp
-from tutorial_lib.papers._dropout_augmentation import existence, method
-from tutorial_lib.papers._dropout_augmentation.existence import chance, cover, decide, nearest, smallest_violation
-from tutorial_lib.papers._dropout_augmentation.method import Dropout, activations, back_project, multipliers, solve
+from tutorial_lib.papers.dropout_augmentation import existence, method
+from tutorial_lib.papers.dropout_augmentation.existence import chance, cover, decide, nearest, smallest_violation
+from tutorial_lib.papers.dropout_augmentation.method import Dropout, activations, back_project, multipliers, solve
 
 P, K, B, N = 0.6, 600, 3, 12  # the draws: K batches of B samples of N units
 RATES = (300.0, 30.0)

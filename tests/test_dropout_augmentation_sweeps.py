@@ -9,10 +9,10 @@ from torch import nn
 from tutorial_lib import evaluate, load_data
 from tutorial_lib.data import Data
 from tutorial_lib.draw import pick
-from tutorial_lib.papers._dropout_augmentation import layers, sweeps
-from tutorial_lib.papers._dropout_augmentation.figures import decoded
-from tutorial_lib.papers._dropout_augmentation.method import activations, back_project
-from tutorial_lib.papers._dropout_augmentation.sweeps import EACH, IMAGES, JOINT, MOVED, NONE, OTHERS, SCALED, SOLVED
+from tutorial_lib.papers.dropout_augmentation import layers, sweeps
+from tutorial_lib.papers.dropout_augmentation.figures import decoded
+from tutorial_lib.papers.dropout_augmentation.method import activations, back_project
+from tutorial_lib.papers.dropout_augmentation.sweeps import EACH, IMAGES, JOINT, MOVED, NONE, OTHERS, SCALED, SOLVED
 
 SETTINGS = {"chunk": 3, "steps": 4, "rates": [300.0, 30.0], "better": 2, "lr": 0.05, "momentum": 0.9, "batch_size": 4}
 

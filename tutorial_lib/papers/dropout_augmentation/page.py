@@ -4,7 +4,7 @@ The layer is the encoder of the autoencoder that the sweep of pictures trains on
 seed 0: 64 pixels, 100 ReLU units. The digits are the first of each class among the test images. Weights are rounded
 to half precision; digits, in sixteenths, are so already. Command:
 
-    python -m tutorial_lib.papers._dropout_augmentation.page
+    python -m tutorial_lib.papers.dropout_augmentation.page
 """
 
 import argparse
@@ -27,7 +27,7 @@ from .method import Dropout
 from .sweeps import DROPOUT, NOISES, flattened
 
 SEED = 0
-COMMAND = "python -m tutorial_lib.papers._dropout_augmentation.page"
+COMMAND = "python -m tutorial_lib.papers.dropout_augmentation.page"
 
 
 @dataclass(frozen=True)
