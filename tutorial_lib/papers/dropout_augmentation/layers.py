@@ -5,14 +5,14 @@ import base64
 import torch
 from torch import Tensor, nn
 
-from ...data import Data, load_data
+from ...data import Data
 from ...inject import inject, remove
 from ...sweep import Sweep
 from ...train import evaluate, fit
 from . import SLUG
 from .existence import EXISTS, UNDECIDED, chance, decide, nearest, smallest_violation
 from .method import Dropout, activations, back_project, equal_level, left_over, multipliers, solve
-from .sweeps import DROPOUT, EQUAL, NOISES, RANDOM, build, flattened
+from .sweeps import DROPOUT, EQUAL, NOISES, RANDOM, build, flattened, prepared
 from .sweeps import NONE as WITHOUT
 
 DESCENT, SLOW, SOLVER = "descent", "descent, rate over the batch", "solver"
@@ -78,8 +78,7 @@ def pictures_cell(config: dict, scheme: str, seed: int) -> list[dict]:
     pixels ``outside`` of the image range. For dropout, of the most active features: what is left of a feature (``own
     left``), and the change of all others' activations over that feature's own (``others``).
     """
-    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
-    data, pixels = flattened(data, config["components"])
+    data, pixels = prepared(config, seed)
     p = equal_level(config["p"]) if scheme == EQUAL else config["p"]
     torch.manual_seed(seed)
     inputs = data.x_train.shape[1]
@@ -214,8 +213,7 @@ def existence_cell(config: dict, weights: str, ratio: float, seed: int) -> list[
     best x* of several starts leaves of the displacement of layer x, and ``second`` what the best x* for the second
     layer alone leaves there.
     """
-    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
-    data, pixels = flattened(data, config["components"])
+    data, pixels = prepared(config, seed)
     model = _layer(config, data, weights, round(ratio * data.x_train.shape[1]), seed)
     torch.manual_seed(seed)
     x, rows = data.x_test[: config["images"]], []
@@ -313,8 +311,7 @@ def projection_cell(config: dict, network: str, training: str, seed: int) -> lis
     minimised over its value at x, ``residual 1`` and ``residual 2`` what is left of the layers' displacements:
     medians over the images, at most 1000.
     """
-    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
-    data, _ = flattened(data, config["components"])
+    data, _ = prepared(config, seed)
     torch.manual_seed(seed)
     model = build(network, data.x_train.shape[1], int(data.y_train.max()) + 1).to(data.x_train.device)
     trained(model, data.x_train, data.y_train, Dropout(0.5) if training == DROPOUT else None, config, seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -53,6 +54,17 @@ def flattened(data: Data, components: int | None) -> tuple[Data, Callable[[Tenso
     return replace(data, x_train=x, x_test=x_test), lambda rows: torch.as_tensor(
         pca.inverse_transform(rows.cpu().numpy())
     ).to(rows)
+
+
+def prepared(config: dict, seed: int) -> tuple[Data, Callable[[Tensor], Tensor]]:
+    """The data of a cell, `flattened`. The last ones are kept: a seed's cells share them."""
+    own = config["data"].items()
+    return _prepared(config["dataset"], config["folder"], config["device"], config["components"], seed, tuple(own))
+
+
+@lru_cache(maxsize=1)
+def _prepared(dataset, folder, device, components, seed, own):
+    return flattened(load_data(dataset, folder, seed=seed, device=device, **dict(own)), components)
 
 
 def augmented(model: nn.Sequential, x: Tensor, kind: str, p: float, turn: int, settings: dict) -> tuple[Tensor, Tensor]:
@@ -127,8 +139,7 @@ def training_cell(config: dict, network: str, kind: str, hidden: float, input: f
     x*, ``moved`` is |x* - x| / |x| and ``residual`` what is left of the displacement of a layer (x: its number),
     medians over the images, means over all x* epochs.
     """
-    data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
-    data, _ = flattened(data, config["components"])
+    data, _ = prepared(config, seed)
     left, x_valid, y_valid = held_out(data, config["validation"], seed)
     torch.manual_seed(seed)
     classes = int(data.y_train.max()) + 1
