@@ -232,3 +232,16 @@ def test_passes_are_those_at_which_the_solver_first_leaves_no_more():
     assert verdict("fewer-passes", projection({4.0: 0.5, 20.0: 0.1}))["verdict"] == "contradicted"
     never = BY_ID["fewer-passes"].rule(projection({4.0: 0.5, 20.0: 0.45}))
     assert (never["margin"] == 20 - 1000).all()
+
+
+@pytest.mark.parametrize(
+    ("random", "expected"), [(1.3, "holds"), (1.42, "holds"), (1.6, "contradicted"), (None, "not measured")]
+)
+def test_random_dropout_costs_what_dropout_costs(random, expected):
+    """The ratio that counts is that to dropout, not to training without noise; a tenth more is allowed."""
+    kinds = {NONE: 1.0, DROPOUT: 1.35} | ({RANDOM: random} if random else {})
+    rows = [
+        {"network": network, "kind": kind, "seed": seed, "measure": "time", "value": value + 0.002 * seed}
+        for network in NETS for kind, value in kinds.items() for seed in range(5)
+    ]  # fmt: skip
+    assert verdict("no-extra-cost", pd.DataFrame(rows))["verdict"] == expected

@@ -9,9 +9,9 @@ from torch import nn
 from tutorial_lib import evaluate, load_data
 from tutorial_lib.data import Data
 from tutorial_lib.draw import pick
-from tutorial_lib.papers.dropout_augmentation import layers, sweeps
+from tutorial_lib.papers.dropout_augmentation import cost, layers, sweeps
 from tutorial_lib.papers.dropout_augmentation.figures import decoded
-from tutorial_lib.papers.dropout_augmentation.method import activations, back_project
+from tutorial_lib.papers.dropout_augmentation.method import Dropout, activations, back_project
 from tutorial_lib.papers.dropout_augmentation.sweeps import EACH, IMAGES, JOINT, MOVED, NONE, OTHERS, SCALED, SOLVED
 
 SETTINGS = {"chunk": 3, "steps": 4, "rates": [300.0, 30.0], "better": 2, "lr": 0.05, "momentum": 0.9, "batch_size": 4}
@@ -274,3 +274,17 @@ def test_an_autoencoder_that_denoises_is_left_without_noise():
     judge = sweeps.build("32", 64, 10)
     layers.trained(judge, data.x_train, data.y_train, None, {**layers._JUDGE, "epochs": 60}, 0)
     assert evaluate(judge, data.x_train, data.y_train) > 80 and isinstance(judge[-1], nn.Linear)
+
+
+def test_an_epoch_is_timed_as_it_is_trained(monkeypatch):
+    """Times are ratios within a round; only the two kinds of x* make images first, all train a network of their own."""
+    made, trained = [], []
+    monkeypatch.setattr(cost, "augmented", lambda model, x, kind, *_: (made.append(kind), (x, None))[1])
+    monkeypatch.setattr(cost, "fit", lambda model, *_, **__: trained.append(model))
+    config = {**cost.COST.config("smoke"), "folder": "data", "device": "cpu", "rounds": 3}
+    rows = cost.cost_cell(config, "32-16", seed=0)
+    assert [row["kind"] for row in rows] == list(cost.KINDS) and rows[0]["value"] == 1
+    assert made[:2] == [sweeps.JOINT, sweeps.SOLVED] and {*made} == {*made[:2]}
+    assert len({*trained}) == len(cost.KINDS) and len(trained) >= 4 * len(cost.KINDS)
+    noisy = [any(isinstance(m, Dropout) for m in model.modules()) for model in trained[: len(cost.KINDS)]]
+    assert noisy == [kind in sweeps.NOISES for kind in cost.KINDS]

@@ -8,6 +8,7 @@ import pandas as pd
 from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG
+from .cost import COST, KINDS
 from .layers import (
     DESCENT,
     DROPPED_WEIGHTS,
@@ -280,6 +281,27 @@ def draw_projection(table: pd.DataFrame, dataset: str):
     return figure
 
 
+def draw_cost(table: pd.DataFrame, dataset: str):
+    """The time of an epoch of each kind of training, over that of an epoch without noise."""
+    figure, (axis,) = panels(1, columns=1)
+    figure.set_size_inches(6.8, 3.0)
+    means = mean_and_sem(pick(table, measure="time"), ["network", "kind"])
+    looks = by_network(table)
+    for k, (network, look) in enumerate(looks.items()):
+        rows = pick(means, network=network).set_index("kind").loc[list(KINDS)]
+        up = np.arange(len(KINDS)) + 0.2 * (k - (len(looks) - 1) / 2)
+        axis.errorbar(rows["value"], up, xerr=rows["sem"], label=network, **{**look, "ls": ""})
+    axis.set(
+        xscale="log", xlabel="time of an epoch (in epochs without noise)", yticks=range(len(KINDS)), yticklabels=KINDS
+    )
+    axis.set_xticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"], minor=False)
+    axis.set_xticks([], minor=True)
+    axis.invert_yaxis()
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(fontsize="x-small", title=f"{dataset}, {seeds_of(table)}", title_fontsize="x-small")
+    return figure
+
+
 _PAPER = "501 epochs on 50,000 images, the best by validation trained for 150 more on 60,000; error of the last 75"
 EXPERIMENTS = [
     Experiment(f"{SLUG}/fig-1", "Figure 1", "Proportion of units dropped, by scheme", "p = 0.5", DROPPED, draw_dropped),
@@ -313,5 +335,9 @@ EXPERIMENTS = [
         f"{SLUG}/projection", "Section 5.2", "Squared error left after so many passes, by way of finding x*",
         "20 steps at rates 300 and 30", PROJECTION, draw_projection,
     ),
+    Experiment(
+        f"{SLUG}/cost", "Section 5.3", "Time of an epoch by kind of training, over one without noise",
+        "no additional computational cost", COST, draw_cost,
+    ),
 ]  # fmt: skip
-"""The registered figures of this paper, and two of ours."""
+"""The registered figures of this paper, and three tables of ours."""
