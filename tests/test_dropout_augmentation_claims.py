@@ -212,7 +212,7 @@ def test_one_for_all_asks_for_half_of_the_way_in_each_layer_of_the_widest_traine
 def projection(solver):
     """Objectives after passes: descent at 0.4 after 40 passes; `solver` maps its passes to its objective."""
     draw, rows = np.random.default_rng(0), []
-    for seed in range(5):
+    for seed in range(10):
         common = {"network": "A", "training": DROPOUT, "asked_of": "both", "scaled": False, "measure": "objective"}
         rows.append(
             {**common, "how": DESCENT, "mean_over": "batch", "steps": 20, "x": 40.0, "value": 0.4, "seed": seed}
@@ -230,8 +230,8 @@ def test_passes_are_those_at_which_the_solver_first_leaves_no_more():
     """The reading of the rates that diverges, or the solver's last number of steps, would flatter it or not."""
     assert verdict("fewer-passes", projection({4.0: 0.3, 20.0: 0.1}))["verdict"] == "holds"
     assert verdict("fewer-passes", projection({4.0: 0.5, 20.0: 0.1}))["verdict"] == "contradicted"
-    never = BY_ID["fewer-passes"].rule(projection({4.0: 0.5, 20.0: 0.45}))
-    assert (never["margin"] == 20 - 1000).all()
+    never = BY_ID["fewer-passes"].rule(projection({4.0: 0.5, 7.0: 0.45}))
+    assert (never["margin"] == 0).all()
 
 
 @pytest.mark.parametrize(
