@@ -134,6 +134,24 @@ def pictures(**values):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("network", "best", "expected"),
+    [
+        ("2500-625", 1.1, "holds"), ("2500-625", 1.3, "holds"), ("2500-625", 1.6, "contradicted"),
+        ("625-156", 1.0, "not measured"),
+    ],
+)  # fmt: skip
+def test_competitive_is_asked_of_networks_of_full_size_at_their_best_level(network, best, expected):
+    """A small network says nothing of it; and the level is chosen by validation, not the best on the test."""
+    rows = []
+    for seed in range(5):
+        for level, error, valid in ((0.2, best, 1.0), (0.4, 0.9, 1.1), (0.6, 3.0, 2.0)):
+            point = {"network": network, "kind": RANDOM, "hidden": level, "input": level, "seed": seed}
+            rows.append({**point, "measure": "error", "value": error + 0.01 * seed})
+            rows.append({**point, "measure": "validation error", "value": valid})
+    assert verdict("competitive", pd.DataFrame(rows))["verdict"] == expected
+
+
 def test_diversity_is_the_spread_of_lengths_in_percent_of_the_other_schemes():
     both = {(s, how): v for how in (DESCENT, SOLVER) for s, v in ((RANDOM, 0.3), (DROPOUT, 0.2), (EQUAL, 0.4))}
     result = verdict("more-diverse", pictures(spread=both))
