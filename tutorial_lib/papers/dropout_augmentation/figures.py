@@ -142,7 +142,7 @@ def draw_features(table: pd.DataFrame, dataset: str):
 
     features = pick(table, measure="feature", scheme=DROPOUT)
     images = int(features["x"].max()) + 1
-    figure = Figure(figsize=(7, 1.05 * images + 0.9), layout="constrained")
+    figure = Figure(figsize=(7, 0.72 * images + 0.25), layout="constrained")
     axes = figure.subplots(images, 10, squeeze=False)
     originals = pick(table, measure="image", scheme=DROPOUT, how=DESCENT, draw=0)
     for i in range(images):
@@ -269,14 +269,19 @@ def draw_projection(table: pd.DataFrame, dataset: str):
         "descent, mean over units": pick(part, how=DESCENT, mean_over="units"),
         "our solver": pick(part, how=SOLVER),
     }
-    looks = [STYLES[JOINT], STYLES[DROPOUT], STYLES[RANDOM]]
+    looks, highest, ticks = [STYLES[JOINT], STYLES[DROPOUT], STYLES[RANDOM]], 1.1, [2, 5, 10, 20, 50, 100]
     for axis, (asked, title) in zip(axes, names.items(), strict=True):
         for (name, rows), look in zip(readings.items(), looks, strict=True):
             rows = pick(rows, asked_of=asked).assign(how=name)
             # passes of one number of steps differ by a few from run to run: they share their mean
             rows = rows.assign(x=rows.groupby("steps")["x"].transform("mean"))
+            if rows["value"].min() > highest:
+                name = f"{name}: off the scale"
+                rows = rows.assign(how=name)
             curves(axis, rows, {name: look}, "how", title=title, xlabel="passes", ylabel="squared error left (share)")
-        axis.set(ylim=(0, 1.3), xscale="log")
+        axis.set(ylim=(0, highest), xscale="log")
+        axis.set_xticks(ticks, map(str, ticks))
+        axis.set_xticks([], minor=True)
     axes[0].legend(fontsize="x-small", title=f"{dataset}, {seeds_of(part)}", title_fontsize="x-small")
     return figure
 
