@@ -233,7 +233,15 @@ def draw_levels(table: pd.DataFrame, dataset: str):
         part = pick(means, kind=[NONE, kind]).assign(kind=kind)
         labels = {"title": "one p for input and hidden layers", "xlabel": "level p", "ylabel": "test error (%)"}
         curves(axes[3], part, {kind: STYLES[kind]}, "kind", "hidden", **labels)
-    axes[3].legend(fontsize="x-small")
+    # dropout at a high level in all layers may not learn at all: then it leaves the picture, and its error is written
+    others = means[means["kind"] != DROPOUT].groupby(["kind", "hidden"])["value"].mean().max()
+    gone = pick(means, kind=DROPOUT).groupby("hidden")["value"].mean()
+    gone = gone[gone > 2 * others]
+    if len(gone):
+        axes[3].set_ylim(0, 2 * others)
+        said = ", ".join(f"{value:.0f} % at {level:g}" for level, value in gone.items())
+        axes[3].set_title(f"one p for input and hidden layers\n(off the scale: dropout, {said})", fontsize="small")
+    axes[3].legend(fontsize="x-small", loc="upper left")
     return figure
 
 
