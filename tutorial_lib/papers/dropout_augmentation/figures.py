@@ -165,26 +165,25 @@ def draw_training(table: pd.DataFrame, dataset: str):
     """Fig. 4: test error over the level of noise behind the hidden layers: dropout, x*; and the controls."""
     errors = pick(table, measure="error")
     figure, axes = panels(3, columns=3)
+    looks = by_network(pick(errors, kind=JOINT))
     for axis, kind in zip(axes, (DROPOUT, JOINT), strict=False):
         part = pick(with_none(errors, kind), input=0.0)
-        names = pick(errors, kind=JOINT)["network"].unique()
-        part = part[part["network"].isin(names)]
         labels = {"title": kind, "xlabel": "level p behind hidden layers", "ylabel": "test error (%)"}
-        curves(axis, part, by_network(part), "network", "hidden", **labels)
+        curves(axis, part, looks, "network", "hidden", **labels)
     axes[0].legend(fontsize="x-small", title=f"{dataset}, {seeds_of(errors)}", title_fontsize="x-small")
     low = min(axis.get_ylim()[0] for axis in axes[:2])
     high = max(axis.get_ylim()[1] for axis in axes[:2])
     for axis in axes[:2]:
         axis.set_ylim(low, high)
     controls = controlled(errors)
-    means = (
-        mean_and_sem(controls, ["kind"]).set_index("kind").reindex([k for k in STYLES if k in set(controls["kind"])])
-    )
-    places = np.arange(len(means))[::-1]
-    colours = [STYLES[k]["color"] for k in means.index]
-    axes[2].barh(places, means["value"], xerr=means["sem"], color=colours, height=0.7)
-    axes[2].set(yticks=places, xlabel="test error (%)", xlim=(0.8 * means["value"].min(), None))
+    means = mean_and_sem(controls, ["kind"]).set_index("kind")
+    means = means.reindex([kind for kind in STYLES if kind in means.index])
+    for place, (kind, row) in enumerate(means.iterrows()):
+        axes[2].errorbar(row["value"], place, xerr=row["sem"], capsize=3, **STYLES[kind])
+    axes[2].set(yticks=range(len(means)), xlabel="test error (%)")
     axes[2].set_yticklabels(means.index, fontsize="x-small")
+    axes[2].invert_yaxis()
+    axes[2].grid(axis="x", alpha=0.3)
     axes[2].set_title(f"{controls['network'].iloc[0]}, p = {controls['hidden'].max():g}", fontsize="small")
     return figure
 
@@ -223,10 +222,10 @@ def same_level(errors: pd.DataFrame) -> pd.DataFrame:
 def draw_levels(table: pd.DataFrame, dataset: str):
     """Fig. 6: test error over input noise, hidden noise, and the range of random dropout; and our comparison."""
     errors = pick(table, measure="error")
-    shown = columns(errors)
     figure, axes = panels(4)
-    for axis, (title, (part, level)) in zip(axes, shown.items(), strict=False):
-        curves(axis, part, by_network(part), "network", level, title=title, xlabel="level p", ylabel="test error (%)")
+    looks = by_network(pick(errors, kind=RANDOM))
+    for axis, (title, (part, level)) in zip(axes, columns(errors).items(), strict=False):
+        curves(axis, part, looks, "network", level, title=title, xlabel="level p", ylabel="test error (%)")
     axes[0].legend(fontsize="x-small", title=f"{dataset}, {seeds_of(errors)}", title_fontsize="x-small")
     means = same_level(errors).groupby(["kind", "hidden", "seed"])["value"].mean().reset_index()
     for kind in (DROPOUT, RANDOM, EQUAL, UNIT):
