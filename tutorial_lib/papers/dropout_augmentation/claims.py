@@ -106,9 +106,14 @@ def competitive(table: pd.DataFrame) -> pd.DataFrame:
     return margins({name: COMPETITIVE - best[name] for name in ("2500-625", "2500-1250", "2500-2500") if name in best})
 
 
+_PICTURE = ["scheme", "seed", "measure", "how", "value"]
+
+
 def _measured(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Rows seeds, columns (scheme, how)."""
-    return pick(table, measure=measure).pivot_table(index="seed", columns=["scheme", "how"], values="value")
+    return pick(table.reindex(columns=_PICTURE), measure=measure).pivot_table(
+        index="seed", columns=["scheme", "how"], values="value"
+    )
 
 
 def more_diverse(other: str):
@@ -167,7 +172,9 @@ def exists(ratios: tuple[float, float]):
 def one_for_all(table: pd.DataFrame) -> pd.DataFrame:
     """Half of each layer's displacement, less what the best joint x* leaves of it, in percent; trained networks."""
     rows = pick(table, measure="both", scaled=False, weights=[PLAIN, DROPPED_WEIGHTS])
-    rows = rows[rows["ratio"] == rows["ratio"].max()] if len(rows) else rows
+    if rows.empty:
+        return margins({})
+    rows = rows[rows["ratio"] == rows["ratio"].max()]
     return margins(
         {
             f"{weights}, layer {layer:g}": 50 - 100 * part.set_index("seed")["value"]

@@ -66,10 +66,10 @@ COST = Sweep(
         },
         "desk": {
             "default": {
-                **_COST, "seeds": 10, "data": {"train": 2400, "test": 10, "size": 14},
-                "networks": ["625-625", "375-188"], "rounds": 5,
+                **_COST, "seeds": 5, "data": {"train": 2400, "test": 10, "size": 14},
+                "networks": ["625-625", "375-188"], "rounds": 3,
             },
-            "digits": {"data": {}, "networks": ["204-204", "122-61"], "rounds": 15},
+            "digits": {"data": {}, "seeds": 10, "networks": ["204-204", "122-61"], "rounds": 9},
         },
         "paper": {"default": {**_COST, "seeds": 10, "data": {}, "networks": ["2500-2500", "1500-750"], "rounds": 3}},
     },
