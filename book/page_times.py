@@ -7,15 +7,15 @@ loaded and then, for half a second, no task takes 50 ms. Medians of three; run i
 
 import csv
 import gzip
-import os
 import platform
-import re
 import shutil
 import statistics
 import sys
 from datetime import date
 from pathlib import Path
 from urllib.parse import unquote, urlparse
+
+from tutorial_lib.workers import device_name
 
 ROOT = Path(__file__).parent.parent
 HTML = ROOT / "_build" / "html"
@@ -65,13 +65,6 @@ def visit(browser, name: str, slowed: int) -> tuple[float, list[str]]:
         context.close()
 
 
-def _processor() -> str:
-    """What the processor calls itself, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
-    return names[0] if names else platform.machine()
-
-
 def main() -> int:
     from playwright.sync_api import sync_playwright
 
@@ -87,7 +80,7 @@ def main() -> int:
             times = [statistics.median(visit(browser, name, slowed)[0] for _ in range(3)) for slowed in (1, 4)]
             rows.append([name, f"{files:.0f}", f"{sent:.0f}", *(f"{seconds:.2f}" for seconds in times)])
             print(*rows[-1])
-        cores = f"{os.cpu_count()} cores ({_processor()})"
+        cores = device_name("cpu").removeprefix("CPU, ")
         machine = f"{platform.system()}, {cores}, Chromium {browser.version.split('.')[0]}, headless, {date.today()}"
         browser.close()
     with TABLE.open("w", newline="", encoding="utf-8") as file:

@@ -90,7 +90,7 @@ def test_provenance_says_how_the_table_came_about(tmp_path):
     assert known["command"] == "python -m tutorial_lib run toy/table-1 --budget smoke --seeds 3"
     assert known["seeds"] == [0, 1, 2] and known["cells"] == 18 and known["rows"] == 54
     assert known["configuration"]["points"] == 6 and known["sweep"] == "toy/fig-1"
-    assert known["versions"]["torch"] and known["device"] and known["date"] and known["commits"]
+    assert known["versions"]["torch"] and known["device"].startswith("CPU, ") and known["date"] and known["commits"]
     assert known["dataset"] == {"name": "none"} and len(known["code"]) == 16
     assert 0 <= known["cell_seconds"] < 60 and known["cell_seconds"] == round(known["cell_seconds"], 1)
 

@@ -11,7 +11,6 @@ import importlib.metadata
 import io
 import json
 import math
-import os
 import platform
 import random
 import shlex
@@ -30,7 +29,7 @@ from .data import NAMES, TABLES, Data, load_data
 from .errors import InputError
 from .fingerprint import fingerprint
 from .store import Finished, Store, digest, write_atomically
-from .workers import InProcess
+from .workers import InProcess, device_name
 
 BUDGETS = ("smoke", "desk", "paper")
 PACKAGE = Path(__file__).resolve().parent
@@ -164,7 +163,7 @@ def run(
         "commits": sorted({found.commit or "not in a checkout" for found in results}),
         "identity": identity,
         "code": store.code,
-        "device": _device_name(device),
+        "device": device_name(device),
         "versions": _versions(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
@@ -488,11 +487,3 @@ def _commit(package: Path) -> str | None:
         return head + ("-dirty" if changed.stdout.strip() else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _device_name(device: str) -> str:
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {os.cpu_count()} cores"

@@ -5,12 +5,26 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import platform
+import re
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from pathlib import Path
 
 from .errors import InputError
+
+
+def device_name(device: str) -> str:
+    """What computes, as far as the system says: the graphics card, or the number of cores and the processor's name."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    return f"CPU, {os.cpu_count()} cores ({names[0] if names else platform.machine()})"
 
 
 class InProcess(Executor):
