@@ -170,10 +170,10 @@ PICTURES = Sweep(
         },
         "desk": {
             "default": {
-                **_PICTURES, "seeds": 10, "data": {"train": 5000, "test": 100}, "epochs": 60, "units": 1000,
+                **_PICTURES, "seeds": 5, "data": {"train": 5000, "test": 100}, "epochs": 60, "units": 1000,
                 "images": 100, "draws": 20,
             },
-            "digits": {"data": {}, "units": 100, "epochs": 300, "judge": {**_JUDGE, "network": "200-200"}},
+            "digits": {"seeds": 10, "data": {}, "units": 100, "epochs": 300, "judge": {**_JUDGE, "network": "200-200"}},
             "cifar-10": _COLOURS,
         },
         "paper": {
@@ -370,10 +370,10 @@ PROJECTION = Sweep(
         },
         "desk": {
             "default": {
-                **_PROJECTION, "seeds": 5, "data": {"train": 2000, "test": 10, "size": 14},
+                **_PROJECTION, "seeds": 10, "data": {"train": 2000, "test": 10, "size": 14},
                 "networks": ["625-625", "375-188"],
             },
-            "digits": {"data": {}, "seeds": 10, "networks": ["204-204", "122-61"]},
+            "digits": {"data": {}, "networks": ["204-204", "122-61"]},
             "cifar-10": {"data": {"train": 5000, "test": 10}, "components": 195, "lr": 0.02},
         },
         "paper": {"default": {**_PROJECTION, "seeds": 5, "data": {}, "networks": ["2500-2500", "1500-750"]}},
