@@ -292,10 +292,10 @@ EXISTENCE = Sweep(
         },
         "desk": {
             "default": {
-                **_EXISTENCE, "seeds": 5, "data": {"train": 2000, "test": 100, "size": 14}, "images": 20,
+                **_EXISTENCE, "seeds": 10, "data": {"train": 2000, "test": 100, "size": 14}, "images": 20,
                 "asked_again": 2,
             },
-            "digits": {"data": {}, "images": 50, "asked_again": 5, "seeds": 10},
+            "digits": {"data": {}, "images": 50, "asked_again": 5},
         },
         "paper": {"default": {**_EXISTENCE, "seeds": 5, "data": {}, "images": 100, "asked_again": 2}},
     },
