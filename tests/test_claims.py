@@ -200,6 +200,15 @@ def test_every_claim_names_a_registered_experiment():
     assert {c.experiment for c in claims()} - {None} <= set(experiments())
 
 
+def test_numbers_without_an_error_are_exact():
+    """A number that the paper prints and anybody can compute has no spread: the difference alone decides."""
+    found = contrasts({"a": (2.0, 0.0), "b": (1.0, 0.0), "c": (5.0, 1.0)}, {"a - b": {"a": 1, "b": -1}}, runs=1)
+    assert judge(found)["verdict"] == "holds" and judge(found)["interval"] == [1, 1]
+    assert judge(found, "equal", 0.5)["verdict"] == "contradicted" and judge(found, "equal", 2.0)["verdict"] == "holds"
+    mixed = contrasts({"a": (2.0, 0.0), "c": (5.0, 1.0)}, {"c - a": {"c": 1, "a": -1}})
+    assert mixed["sem"].item() == 1 and mixed["freedom"].item() == pytest.approx(9)
+
+
 def test_reported_margins_follow_from_the_printed_tables():
     """By hand from Table 1 and 2, CIFAR-10: the margins that stand on the scoreboard as the paper's."""
     by_id = {claim.id: claim.reported for claim in CLAIMS}

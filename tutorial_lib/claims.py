@@ -18,7 +18,7 @@ class Claim:
 
     `rule(table)` returns what `margins` makes: positive margins speak for the claim. A table may lack settings, or
     columns that would be empty: the rule leaves out what it cannot tell, and without any margin the claim is not
-    measured. For a check of the paper's text against its own tables, `experiment` is None and `rule()` returns what
+    measured. For a check of the paper's text against its own numbers, `experiment` is None and `rule()` returns what
     `contrasts` makes. `kind` says what is asked of the margins (`verdicts.KINDS`), `delta` its δ in `unit`. `reported`
     is the paper's number for the mean margin; `datasets` limits the data sets that the claim is about (None: any).
     Raises `InputError` for another kind, and for a δ where the kind has none, or none where it needs one.
@@ -106,7 +106,8 @@ def contrasts(cells: dict, settings: dict[str, dict], runs: int = 10) -> pd.Data
     """Margins from reported numbers: for each setting a weighted sum of cells, each (mean, its standard error).
 
     `settings` maps names to weights of cells: {"a": 1, "b": -1} is a difference. Each mean is over `runs` runs, and the
-    degrees of freedom are Welch's and Satterthwaite's. The mean over settings knows which cells they share.
+    degrees of freedom are Welch's and Satterthwaite's. The mean over settings knows which cells they share. Numbers
+    without an error are exact.
 
     >>> found = contrasts({"a": (2.0, 0.3), "b": (1.0, 0.4)}, {"a over b": {"a": 1, "b": -1}})
     >>> found.round(2).to_dict("records")
@@ -120,10 +121,11 @@ def contrasts(cells: dict, settings: dict[str, dict], runs: int = 10) -> pd.Data
     def summed(w):
         parts = (w * errors) ** 2
         variance = parts.sum(-1)
-        return {"margin": w @ means, "sem": variance**0.5, "freedom": variance**2 * (runs - 1) / (parts**2).sum(-1)}
+        freedom = variance**2 * (runs - 1) / np.where(variance > 0, (parts**2).sum(-1), 1.0)
+        return {"margin": w @ means, "sem": variance**0.5, "freedom": np.where(variance > 0, freedom, 1.0)}
 
     found = pd.DataFrame({"setting": list(settings), **summed(weights)})
-    found.attrs["mean"] = {name: float(value) for name, value in summed(weights.mean(0)).items()}
+    found.attrs |= {"mean": {name: float(value) for name, value in summed(weights.mean(0)).items()}, "runs": runs}
     return found
 
 
@@ -149,7 +151,7 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
         }
         if claim.experiment is None:
             found = {"dataset": "the paper's tables", "budget": "reported", "command": "python -m tutorial_lib claims"}
-            entries.append({**head, **found, "seeds": 10, **_judged(claim)})
+            entries.append({**head, **found, "seeds": 0, **_judged(claim)})  # what is said with the numbers: how many
             continue
         experiment = experiments.get(claim.experiment)
         tables = [] if experiment is None else shipped(experiment)
@@ -174,7 +176,9 @@ def scoreboard(claims: list[Claim], experiments: dict[str, Experiment]) -> list[
 
 def _judged(claim: Claim, *table: pd.DataFrame) -> dict:
     try:
-        return judge(claim.rule(*table), claim.kind, claim.delta)
+        found = claim.rule(*table)
+        runs = {"seeds": found.attrs["runs"]} if "runs" in found.attrs else {}
+        return {**judge(found, claim.kind, claim.delta), **runs}
     except Exception as error:  # a mistake in one wing must not silence the others
         return {**judge(margins({})), "problem": f"{type(error).__name__}: {error}"}
 

@@ -168,6 +168,20 @@ def left_over(reached: Tensor, clean: Tensor, wanted: Tensor) -> Tensor:
     return (reached - wanted).norm(dim=1) / (clean - wanted).norm(dim=1)
 
 
+def residuals(model: nn.Sequential, x: Tensor, x_star: Tensor, wanted: list[Tensor]) -> Tensor:
+    """What `x_star` leaves of each layer's displacement by dropout (see `left_over`), [B, layers].
+
+    1 for an x* that is no better than `x` [B, ...], 0 for one that gives f̃^(i)(x), `wanted`, by itself.
+
+    >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU())
+    >>> _ = nn.init.eye_(model[0].weight); x = torch.tensor([[1.0, 2.0]])
+    >>> residuals(model, x, torch.tensor([[1.0, 0.5]]), [torch.tensor([[1.0, 0.0]])]).detach()
+    tensor([[0.2500]])
+    """
+    found = zip(activations(model, x_star), activations(model, x), wanted, strict=True)
+    return torch.stack([left_over(a, b, t) for a, b, t in found], 1)
+
+
 def back_project(
     model: nn.Sequential, x: Tensor, wanted: list[Tensor | None], *, steps: int = 20, rates=(300.0, 30.0),
     mean_over: str = "batch", batch: int = 100,
