@@ -14,7 +14,7 @@ or over 95 %; "fewer-passes" counts the networks in which a fifth of the passes 
 import numpy as np
 import pandas as pd
 
-from ...claims import Claim, contrasts, margins
+from ...claims import Claim, Finding, contrasts, margins
 from ...draw import pick
 from . import SLUG
 from .layers import DESCENT, DROPPED_WEIGHTS, PLAIN, RANDOM_WEIGHTS, SILENCED, SOLVER
@@ -356,3 +356,32 @@ CLAIMS = [
     ),
 ]  # fmt: skip
 """Every claim of this chapter on the scoreboard."""
+
+FINDINGS = [
+    Finding(
+        "x-star-helps", "mnist", "holds",
+        "On MNIST training on x and x* beats training on x alone, by {mean} points: about what dropout gains.",
+        headline=True,
+    ),
+    Finding(
+        "better-found", "mnist", "contradicted",
+        "It does not help because x* does what the mask does: those that do it better help less.", headline=True,
+    ),
+    Finding(
+        "x-star-exists", "mnist", "contradicted",
+        "In layers as wide as the paper's no image that we tried has an x* that does exactly what a mask does which "
+        "drops half of the units.",
+        headline=True,
+    ),
+    Finding(
+        "more-diverse", "mnist", "holds",
+        "Random dropout's images do vary more in how far they are from the original: their distances deviate {mean} % "
+        "more.",
+    ),
+    Finding(
+        "random-beats-equal", "mnist", "not decided",
+        "Random dropout beats dropout at the same level, where it is the weaker noise. Whether it beats dropout that is "
+        "as noisy is not decided but at the highest level.",
+    ),
+]  # fmt: skip
+"""The chapter's answer, in five lines."""
