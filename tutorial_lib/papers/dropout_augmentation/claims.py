@@ -380,8 +380,8 @@ FINDINGS = [
     ),
     Finding(
         "random-beats-equal", "mnist", "not decided",
-        "Random dropout beats dropout at the same level, where it is the weaker noise. Whether it beats dropout that is "
-        "as noisy is not decided but at the highest level.",
+        "Random dropout beats dropout at the same level, where it is the weaker noise. Whether it beats dropout that "
+        "is as noisy is not decided but at the highest level.",
     ),
 ]  # fmt: skip
 """The chapter's answer, in five lines."""
