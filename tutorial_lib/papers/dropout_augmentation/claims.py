@@ -365,7 +365,8 @@ FINDINGS = [
     ),
     Finding(
         "better-found", "mnist", "contradicted",
-        "It does not help because x* does what the mask does: those that do it better help less.", headline=True,
+        "It need not help because x* does what the mask does: those that do it better, and so lie further away, help "
+        "less.", headline=True,
     ),
     Finding(
         "x-star-exists", "mnist", "contradicted",

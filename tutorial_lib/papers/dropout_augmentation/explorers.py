@@ -173,8 +173,8 @@ def by_view(errors: pd.DataFrame) -> pd.DataFrame:
 
 def errors() -> Explorer:
     """Figs. 4 and 6: test error over the level of noise, by scheme, by where the noise is, network and data."""
-    tables = {t["dataset"]: read_table(f"{SLUG}/fig-6", t["dataset"], "desk") for t in shipped(f"{SLUG}/fig-6")
-              if t["budget"] == "desk"}  # fmt: skip
+    names = [t["dataset"] for t in shipped(f"{SLUG}/fig-6") if t["budget"] == "desk"]
+    tables = {name: read_table(f"{SLUG}/fig-6", name, "desk") for name in sorted(names, key="digits".__eq__)}
     parts = [by_view(pick(table, measure="error")).assign(dataset=name) for name, table in tables.items()]
     means = in_order(pd.concat(parts, ignore_index=True), "kind", list(STYLES)).round({"value": 2, "sem": 2})
     first = next(iter(tables))
@@ -187,7 +187,7 @@ def errors() -> Explorer:
             {"column": "view", "label": "Noise behind"},
             {"column": "network", "label": "Network"},
         ],
-        start={"dataset": first, "view": "input and hidden layers", "network": means["network"].iloc[0]},
+        start={"dataset": first, "view": "hidden layers", "network": means["network"].iloc[0]},
         x="level",
         value="value",
         error="sem",
