@@ -168,14 +168,21 @@ def test_classes_are_held_against_the_clean_images_and_against_noise():
     lost = {**dict.fromkeys(ways, 70.0), (DROPOUT, DESCENT): 97.0, **clean}
     table = pictures(**{"class": lost, "class, moved": dict.fromkeys(ways, 80.0)})
     assert verdict("of-their-class", table)["verdict"] == verdict("not-just-noise", table)["verdict"] == "mixed"
+    assert verdict("solved-of-their-class", table)["verdict"] == "contradicted"
 
 
 def test_features_are_destroyed_where_others_change_less_than_by_removal():
+    """Per what the feature loses: an x* that leaves it on, and so all others alone, shuts nothing off."""
+    off = {(DROPOUT, how): 0.0 for how in (DESCENT, SOLVER, SILENCED)}
     others = {(DROPOUT, DESCENT): 0.2, (DROPOUT, SOLVER): 0.1, (DROPOUT, SILENCED): 0.8}
-    result = verdict("destroyed-not-removed", pictures(others=others))
+    result = verdict("destroyed-not-removed", pictures(**{"others": others, "own left": off}))
     assert result["verdict"] == "holds" and result["mean"] == pytest.approx(81, abs=3)
     swapped = {**others, (DROPOUT, SILENCED): 0.05}
-    assert verdict("destroyed-not-removed", pictures(others=swapped))["verdict"] == "contradicted"
+    table = pictures(**{"others": swapped, "own left": off})
+    assert verdict("destroyed-not-removed", table)["verdict"] == "contradicted"
+    idle = {**off, (DROPOUT, DESCENT): 0.9}  # a tenth of the feature went, and the others changed by twice that
+    result = verdict("destroyed-not-removed", pictures(**{"others": others, "own left": idle}))
+    assert result["verdict"] == "mixed"
 
 
 def existence(seeds=10, **measures):

@@ -18,7 +18,7 @@ from .figures import STYLES, draw_levels
 from .layers import MARGIN, PICTURES
 from .method import dropped, equal_level, multipliers, noise_variance
 from .page import Layer, shipped_layer
-from .sweeps import DROPOUT, EQUAL, NONE, RANDOM
+from .sweeps import DROPOUT, EQUAL, NONE, RANDOM, SOLVED
 
 _STEPS = [*range(11), 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 60]
 _UNSCALED, _SCALED, _EXACT = "as they are", "times 1/(1 − p)", "solved exactly"
@@ -178,6 +178,7 @@ def errors() -> Explorer:
     parts = [by_view(pick(table, measure="error")).assign(dataset=name) for name, table in tables.items()]
     means = in_order(pd.concat(parts, ignore_index=True), "kind", list(STYLES)).round({"value": 2, "sem": 2})
     first = next(iter(tables))
+    controls = pick(tables[first], kind=SOLVED)
     return explorer(
         "lines",
         means[["dataset", "view", "network", "kind", "level", "value", "sem", "seeds"]],
@@ -187,7 +188,7 @@ def errors() -> Explorer:
             {"column": "view", "label": "Noise behind"},
             {"column": "network", "label": "Network"},
         ],
-        start={"dataset": first, "view": "hidden layers", "network": means["network"].iloc[0]},
+        start={"dataset": first, "view": "hidden layers", "network": controls["network"].iloc[0]},
         x="level",
         value="value",
         error="sem",

@@ -341,7 +341,7 @@ FINDINGS = [
     Finding(
         "same-trajectory", "cifar-10", "holds",
         "The penalty follows the noise on its way through the landscape, and more closely than two other penalties, as "
-        "strong, do.", headline=True,
+        "strong, do.",
     ),
     Finding(
         "same-loss-curve", "cifar-10", "not decided",

@@ -455,7 +455,6 @@ FINDINGS = [
     Finding(
         "fgsm-dropout", "mnist", "contradicted",
         "Against an attack by one gradient step, dropout is said to beat every node. On MNIST the best node beats it.",
-        headline=True,
     ),
     Finding(
         "critical-noise-with-data", "toy model", "contradicted",
