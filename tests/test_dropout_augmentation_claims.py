@@ -225,11 +225,32 @@ def test_the_bound_is_held_against_what_is_found():
     assert verdict("existence-bound", table)["verdict"] == "contradicted"
 
 
+@pytest.mark.parametrize("bound", [2.0, 97.0])
+def test_a_bound_that_says_nothing_is_no_evidence(bound):
+    """Of nearly 0 it is met by everything, of nearly 100 there is no room above it: such settings have no spread."""
+    draw = np.random.default_rng(0)
+    table = existence(exists=lambda *_: 99 + 0.1 * draw.normal(), bound=lambda *_: bound + 0.1 * draw.normal())
+    assert verdict("existence-bound", table)["verdict"] == "not measured"
+
+
+def test_the_appendix_number_is_computed():
+    """8.1: p = 0.5, 1000 units, 15 % of them active."""
+    found = BY_ID["appendix-number"].rule()
+    assert found["margin"].item() == pytest.approx(np.log10(0.5 ** (1000 * 0.15) / 1e-47), abs=1e-6)
+    assert found["sem"].item() == 0 and found.attrs["runs"] == 1
+    claim = BY_ID["appendix-number"]
+    assert (
+        judge(found, claim.kind, claim.delta)["verdict"] == "contradicted" and claim.delta < 1 < found["margin"].item()
+    )
+
+
 def test_one_for_all_asks_for_half_of_the_way_in_each_layer_of_the_widest_trained_networks():
     draw = np.random.default_rng(0)
     table = existence(both=lambda w, r, seed: (0.3 if r > 3 or w == RANDOM_WEIGHTS else 0.9) + 0.01 * draw.normal())
     result = verdict("one-for-all", table)
-    assert result["verdict"] == "holds" and result["mean"] == pytest.approx(20, abs=2) and len(result["settings"]) == 4
+    assert (
+        result["verdict"] == "holds" and result["mean"] == pytest.approx(20, abs=0.5) and len(result["settings"]) == 4
+    )
     table = existence(both=lambda w, r, seed: (0.9 if r > 3 else 0.1) + 0.01 * draw.normal())
     assert verdict("one-for-all", table)["verdict"] == "contradicted"
 
