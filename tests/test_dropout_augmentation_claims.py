@@ -14,6 +14,7 @@ from tutorial_lib.papers.dropout_augmentation.layers import (
     SOLVER,
 )
 from tutorial_lib.papers.dropout_augmentation.sweeps import (
+    DIMMED,
     DROPOUT,
     EACH,
     EQUAL,
@@ -34,7 +35,7 @@ NETS = ("A", "B")
 def training(levels=(0.25, 0.5), noise=0.05, valid=None, **errors):
     """A table of test errors: those of each kind (by the name of its constant), the same at all networks and levels."""
     kinds = {"NONE": NONE, "DROPOUT": DROPOUT, "JOINT": JOINT, "SOLVED": SOLVED, "EACH": EACH, "MOVED": MOVED,
-             "OTHERS": OTHERS, "RANDOM": RANDOM, "EQUAL": EQUAL, "UNIT": UNIT}  # fmt: skip
+             "OTHERS": OTHERS, "DIMMED": DIMMED, "RANDOM": RANDOM, "EQUAL": EQUAL, "UNIT": UNIT}  # fmt: skip
     draw, rows = np.random.default_rng(0), []
     for seed in range(5):
         for network in NETS:
@@ -78,7 +79,8 @@ def test_as_good_as_dropout_where_dropout_helps(errors, expected):
     ("id", "better", "worse"),
     [
         ("better-on-cifar", "JOINT", "DROPOUT"), ("better-than-a-push", "JOINT", "MOVED"),
-        ("better-than-others", "JOINT", "OTHERS"), ("better-found", "SOLVED", "JOINT"),
+        ("better-than-others", "JOINT", "OTHERS"), ("better-than-dimmed", "JOINT", "DIMMED"),
+        ("better-found", "SOLVED", "JOINT"),
         ("x-star-helps", "JOINT", "NONE"),
         ("random-beats-dropout", "RANDOM", "DROPOUT"), ("random-beats-equal", "RANDOM", "EQUAL"),
         ("one-level-a-layer", "RANDOM", "UNIT"), ("random-beats-best", "RANDOM", "DROPOUT"),

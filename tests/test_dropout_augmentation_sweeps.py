@@ -12,7 +12,17 @@ from tutorial_lib.draw import pick
 from tutorial_lib.papers.dropout_augmentation import cost, layers, sweeps
 from tutorial_lib.papers.dropout_augmentation.figures import decoded
 from tutorial_lib.papers.dropout_augmentation.method import Dropout, activations, back_project
-from tutorial_lib.papers.dropout_augmentation.sweeps import EACH, IMAGES, JOINT, MOVED, NONE, OTHERS, SCALED, SOLVED
+from tutorial_lib.papers.dropout_augmentation.sweeps import (
+    DIMMED,
+    EACH,
+    IMAGES,
+    JOINT,
+    MOVED,
+    NONE,
+    OTHERS,
+    SCALED,
+    SOLVED,
+)
 
 SETTINGS = {"chunk": 3, "steps": 4, "rates": [300.0, 30.0], "better": 2, "lr": 0.05, "momentum": 0.9, "batch_size": 4}
 
@@ -78,6 +88,20 @@ def test_controls_move_as_far_as_x_star_but_elsewhere():
     assert torch.allclose(joint.norm(dim=1), moved.norm(dim=1), rtol=1e-4) and joint.norm(dim=1).median() > 0.1
     assert not torch.allclose(joint, moved, atol=1e-3)
     assert torch.allclose(others, joint.roll(1, 0), atol=1e-6)  # the displacement of another image, never its own
+
+
+def test_a_dimmed_image_is_what_of_x_star_lies_along_x():
+    """A least-squares fit of x* by c x, image by image: what is left is at right angles to x. And black stays black."""
+    x = images()
+    x[2] = 0
+    star, dimmed = (made(kind, x=x)[0] for kind in (JOINT, DIMMED))
+    assert ((dimmed - x).norm(dim=1) > 1e-3).sum() >= 4  # there is something to see
+    for image, found, wanted in zip(x.double(), dimmed.double(), star.double(), strict=True):
+        if image.any():
+            c = torch.linalg.lstsq(image[:, None], wanted[:, None]).solution
+            assert torch.allclose(found, image * c[0], atol=1e-5)
+        else:
+            assert not found.any()
 
 
 def test_an_image_is_augmented_by_itself():

@@ -20,7 +20,7 @@ from ...claims import Claim, Finding, contrasts, margins
 from ...draw import pick
 from . import SLUG
 from .layers import DESCENT, DROPPED_WEIGHTS, PLAIN, RANDOM_WEIGHTS, SILENCED, SOLVER
-from .sweeps import DROPOUT, EACH, EQUAL, JOINT, MOVED, NONE, OTHERS, RANDOM, SOLVED, UNIT
+from .sweeps import DIMMED, DROPOUT, EACH, EQUAL, JOINT, MOVED, NONE, OTHERS, RANDOM, SOLVED, UNIT
 
 DROP = 0.5
 """δ of "no significant drop in accuracy", in points."""
@@ -271,6 +271,10 @@ CLAIMS = [
     _claim(
         "better-than-others", "Control", "x* is a better second image than x moved as another image was",
         "this supports the idea that dropout can be seen as data augmentation", better(JOINT, OTHERS), "fig-4",
+    ),
+    _claim(
+        "better-than-dimmed", "Control", "x* is a better second image than x made only as much darker as x* is",
+        "this supports the idea that dropout can be seen as data augmentation", better(JOINT, DIMMED), "fig-4",
     ),
     _claim(
         "better-found", "Control", "An x* that is better found (less squared error left) trains better",

@@ -21,6 +21,7 @@ from .layers import (
     SOLVER,
 )
 from .sweeps import (
+    DIMMED,
     DROPOUT,
     DROPPED,
     EACH,
@@ -48,6 +49,7 @@ STYLES = {
     EACH: {"color": OKABE_ITO[1], "ls": "-.", "marker": "<"},
     MOVED: {"color": OKABE_ITO[2], "ls": ":", "marker": ">"},
     OTHERS: {"color": OKABE_ITO[7], "ls": ":", "marker": "*"},
+    DIMMED: {"color": OKABE_ITO[4], "ls": ":", "marker": "h"},
     SCALED: {"color": OKABE_ITO[6], "ls": ":", "marker": "x"},
 }
 _NETWORKS = [

@@ -21,9 +21,10 @@ NONE, DROPOUT, RANDOM, UNIT, EQUAL = "none", "dropout", "random dropout", "ρ a 
 NOISES = {DROPOUT: "fixed", RANDOM: "sample", UNIT: "unit", EQUAL: "fixed"}
 JOINT, SOLVED, EACH = "x*", "x*, better found", "x*, one a layer"
 """Epochs on x in turn with epochs on x*: found as in section 5.2, by our solver, or for one layer after the other."""
-MOVED, OTHERS, SCALED = "moved at random", "moved as others", "x*, scaled masks"
-"""Controls: x moved as far as x* in a random direction, or as another image was moved; x* of scaled masks."""
-IMAGES = (JOINT, SOLVED, EACH, MOVED, OTHERS, SCALED)
+MOVED, OTHERS, DIMMED, SCALED = "moved at random", "moved as others", "dimmed", "x*, scaled masks"
+"""Controls: x moved as far as x* in a random direction, or as another image was moved; x only made as much darker or
+brighter as x* is, the part of x* that lies along x; x* of scaled masks."""
+IMAGES = (JOINT, SOLVED, EACH, MOVED, OTHERS, DIMMED, SCALED)
 
 
 def build(network: str, inputs: int, outputs: int = 10) -> nn.Sequential:
@@ -68,10 +69,11 @@ def _prepared(dataset, folder, device, components, seed, own):
 
 
 def augmented(model: nn.Sequential, x: Tensor, kind: str, p: float, turn: int, settings: dict) -> tuple[Tensor, Tensor]:
-    """Images [N, d] made of `x` for one epoch of a kind of training, and the residuals [N, layers] that they leave.
+    """Images [N, d] made of `x` for one epoch of a kind of training, and the residuals [N, layers] that x* leave.
 
     x* answers the masks of dropout at `p`, drawn anew, eq. (4): unscaled, but for one of the controls. With one x* a
-    layer, the epochs take the layers in `turn`. Residuals are `left_over`, layer by layer.
+    layer, the epochs take the layers in `turn`. Residuals are `left_over`, layer by layer: those of the x*, also where
+    a control takes nothing of it but the length of the move, another image's move, or the dimming.
     """
     found, left = [], []
     for part in x.split(settings["chunk"]):
@@ -94,6 +96,8 @@ def augmented(model: nn.Sequential, x: Tensor, kind: str, p: float, turn: int, s
         moved = direction * (moved.norm(dim=1) / direction.norm(dim=1))[:, None]
     elif kind == OTHERS:
         moved = moved.roll(1, 0)  # images come in random order
+    elif kind == DIMMED:
+        moved = x * ((moved * x).sum(1) / x.square().sum(1).clamp_min(1e-12))[:, None]
     return x + moved, torch.cat(left)
 
 
@@ -186,7 +190,7 @@ def _points(config: dict) -> list[dict]:
         for level in config["levels"]:
             add(network, DROPOUT, level)
             add(network, JOINT, level)
-    for kind in config["controls"]:
+    for kind in [*config["controls"], DIMMED]:
         add(config["networks"][0], kind, config["levels"][-1])
     for network in config["wide"]:
         for level in config["grid"]:
