@@ -195,6 +195,11 @@ def random_pixels(x: Tensor, y: Tensor, m: int = 1, share: float = 0.1, choose: 
     return reparameterise(torch.ones_like(x), m) * chosen.view(m, len(x), 1, *x.shape[2:])
 
 
+def frozen(generator: Generator) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """The noise of a trained generator, as a noise that is not trained any more. No gradient flows."""
+    return _unlearned(generator, lambda s: s)
+
+
 def even(generator: Generator) -> Callable[[Tensor, Tensor, int], Tensor]:
     """A control: each image's noise keeps its mean variance, spread evenly over its pixels. No gradient flows."""
     return _unlearned(
@@ -259,7 +264,7 @@ def train_with_noise(
     The base model's φ and, if `noise` is a `Generator` (or any module), its θ are trained together, by one `optimizer`
     (eqs. 16 and 17 name φ alone). With `fixed` the base stays as it is, in evaluation mode (Table 2). The `m` draws of
     an image share the generator's pass. A `noise` that is only a function is not trained: `random_pixels` is "Random",
-    `even` and `shuffled` have the strength of a trained generator. For no noise take `tutorial_lib.fit`.
+    `frozen`, `even` and `shuffled` have the strength of a trained generator. For no noise take `tutorial_lib.fit`.
 
     Epochs, batch size, m and learning rate are the paper's; it names no optimiser. Everything stays on the device of
     `x`; `optimizer`, `seed`, ``callback(epoch, mean_loss)`` and the order of the batches are those of `fit`. Both
