@@ -22,7 +22,8 @@ from .method import (
     train_with_noise,
 )
 
-SR, DNN3, RESNET10, RESNET18, RESNET34 = "SR", "DNN3", "ResNet10", "ResNet18", "ResNet34"
+SR, DNN3 = "SR", "DNN3"
+RESNET10, RESNET18, RESNET34, RESNET50 = "ResNet10", "ResNet18", "ResNet34", "ResNet50"
 """Networks by the paper's names; ResNet10, one block a stage, is ours, for machines without a GPU."""
 ALGORITHM_1, EQ_20 = "Algorithm 1", "eq. (20)"
 READ = {
@@ -33,6 +34,8 @@ READ = {
 SGD, MOMENTUM, ADAM = "SGD", "SGD, momentum 0.9", "Adam"
 OPTIMISERS = {SGD: torch.optim.SGD, MOMENTUM: partial(torch.optim.SGD, momentum=0.9), ADAM: torch.optim.Adam}
 """The paper names none."""
+AS_PAPER, WELL = ADAM, MOMENTUM
+"""TO SETTLE"""
 
 NONE, LONGER, RANDOM = "none", "none, twice as long", "random"
 JOINT, FIXED = "joint", "fixed base"
@@ -122,7 +125,8 @@ def training_cell(config: dict, base: str, optimizer: str, generator: str, seed:
     """One base with one generator (or "none"), in all the kinds of training that go with it.
 
     Of each kind ``accuracy`` is measured with noise (Algorithm 2) and ``accuracy, no noise`` without, in percent of
-    test images; ``loss`` on training images without noise, in nats; and ``strength``, the deviation of the noise.
+    test images; ``loss`` on training images without noise, in nats; and ``strength``, the deviation of the noise (on a
+    fixed base also ``strength, at the start``, before training).
     A generator is DNN3 or a ResNet, read as Algorithm 1 has it, or as it says behind a comma.
     """
     data, rows, epochs = prepared(config, seed), [], epochs_of(config, base)
@@ -150,6 +154,7 @@ def training_cell(config: dict, base: str, optimizer: str, generator: str, seed:
     network, _, read = generator.partition(", ")
     made = partial(new_generator, config, data, network, read or ALGORITHM_1, seed)
     noise = made()
+    rows.append({"kind": FIXED, "measure": "strength, at the start", "value": strength(noise, data)})
     learn(model, noise, seed=seed, fixed=True)
     tell(FIXED, model, noise)
     for change in (even, shuffled):
@@ -216,5 +221,189 @@ BASELINES = Sweep(
         "paper": {"default": {**_PAPER, "seeds": 5, "data": {}, "bases": [SR, DNN3, RESNET18, RESNET34]}},
     },
     {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
+    check=check,
+)  # fmt: skip
+
+
+def curves_cell(config: dict, base: str, m: int, seed: int) -> list[dict]:
+    """Figs. 2 and 3: what training is like, epoch by epoch (x), with `m` draws an image; m = 0 is without noise.
+
+    ``loss`` is what is trained on: the mean of eq. (17) over the epoch. ``training accuracy`` and ``accuracy`` are
+    without noise, on training and test images, in percent.
+    """
+    data, rows = prepared(config, seed), []
+    model = new_base(config, data, base, seed)
+    noise = new_generator(config, data, DNN3, ALGORITHM_1, seed) if m else None
+
+    def tell(epoch: int, loss: float) -> None:
+        with evaluating(model):
+            found = {
+                "loss": loss,
+                "training accuracy": evaluate(model, data.x_train, data.y_train),
+                "accuracy": evaluate(model, data.x_test, data.y_test),
+            }
+        rows.extend({"measure": measure, "x": epoch, "value": value} for measure, value in found.items())
+
+    options = {"m": m} if m else {}
+    train(config, data, model, noise, epochs_of(config, base), config["optimizer"], seed, callback=tell, **options)
+    return rows
+
+
+def label_cell(config: dict, gamma: float, seed: int) -> list[dict]:
+    """What of the label gets into the noise, and what Algorithm 2 then measures; joint training with this γ.
+
+    On test images, in percent of them: ``accuracy`` (Algorithm 2), ``accuracy, no noise``, and ``accuracy, own label``
+    with the noise made for the true one; ``agreement`` of Algorithm 2's label with the plain argmax, and ``agreement,
+    one noise`` of the argmax under a single noise, made for label 0. ``follows`` says how often the argmax is the wrong
+    label that the noise was made for, and ``follows, chance`` how often it is that label when the noise was made for a
+    third one. ``change`` is the noise's deviation's over labels, relative to its mean over labels, in percent. On
+    images of uniform noise: the share of the most frequent label by Algorithm 2 (``largest class``) and by the plain
+    argmax (``largest class, no noise``).
+    """
+    data = prepared(config, seed)
+    model = new_base(config, data, config["bases"][0], seed)
+    noise = new_generator(config, data, DNN3, ALGORITHM_1, seed, gamma)
+    train(config, data, model, noise, epochs_of(config, config["bases"][0]), config["optimizer"], seed)
+    x, y, classes = data.x_test, data.y_test, int(data.y_train.max()) + 1
+    torch.manual_seed(seed)
+
+    def share(said: Tensor, of: Tensor) -> float:
+        return 100 * (said == of).double().mean().item()
+
+    def under(labels: Tensor) -> Tensor:
+        """The argmax with the noise that is made for `labels`."""
+        with torch.no_grad():
+            parts = zip(x.split(512), labels.split(512), strict=True)
+            return torch.cat([model(part + noise(part, given)[0]).argmax(1) for part, given in parts])
+
+    plain, asked = predict(model, x), predict(model, x, noise)
+    wrong, third = ((y + step) % classes for step in (1, 2))
+    nothing = torch.rand_like(x)
+    counts = [torch.bincount(predict(model, nothing, n), minlength=classes).max().item() for n in (noise, None)]
+    found = {
+        "accuracy": share(asked, y),
+        "accuracy, no noise": share(plain, y),
+        "accuracy, own label": share(under(y), y),
+        "agreement": share(asked, plain),
+        "agreement, one noise": share(under(torch.zeros_like(y)), plain),
+        "follows": share(under(wrong), wrong),
+        "follows, chance": share(under(third), wrong),
+        "change": 100 * change_with_label(noise, x[: config["looked at"]], classes),
+        "largest class": 100 * counts[0] / len(x),
+        "largest class, no noise": 100 * counts[1] / len(x),
+        "strength": strength(noise, data),
+    }
+    return [{"measure": measure, "value": value} for measure, value in found.items()]
+
+
+def change_with_label(noise: Generator, x: Tensor, classes: int) -> float:
+    """The deviation's change over labels: its root mean square about the mean over labels, over that mean's own."""
+    with torch.no_grad():
+        every = torch.stack([noise.deviation(x, torch.full((len(x),), k, device=x.device)) for k in range(classes)])
+    mean = every.mean(0)
+    return ((every - mean).square().mean().sqrt() / mean.square().mean().sqrt().clamp_min(1e-12)).item()
+
+
+_DESK = {
+    **_PAPER, "seeds": 5, "data": {"train": 2500, "test": 2000, "size": 14}, "batch_size": 25, "optimizer": AS_PAPER,
+}  # fmt: skip
+"""A twentieth of the paper's training images in batches a tenth as large: 100 updates an epoch (the paper: 196)."""
+_DIGITS = {"data": {}, "batch_size": 16, "deep epochs": 20, "seeds": 10}
+_CIFAR = {"data": {"train": 2500, "test": 2000, "size": 16}}
+_SMOKE = {
+    **_PAPER, "seeds": 1, "data": {"train": 60, "test": 30}, "epochs": 1, "deep epochs": 1, "optimizer": AS_PAPER,
+}  # fmt: skip
+_FULL = {**_PAPER, "seeds": 5, "data": {}, "optimizer": AS_PAPER}
+_SETS = {"smoke": "digits", "desk": "digits", "paper": "fashion-mnist"}
+_DNN3_EQ_20 = f"{DNN3}, {EQ_20}"
+TRAINING = Sweep(
+    f"{SLUG}/training",
+    training_cell,
+    _points,
+    {
+        "smoke": {
+            "default": {
+                **_SMOKE, "bases": [SR], "optimizers": [AS_PAPER, WELL], "generators": [DNN3, RESNET10, _DNN3_EQ_20],
+            }
+        },
+        "desk": {
+            "default": {
+                **_DESK, "bases": [SR, DNN3], "optimizers": [AS_PAPER, WELL],
+                "generators": [DNN3, RESNET10, _DNN3_EQ_20],
+            },
+            "digits": {**_DIGITS, "seeds": 5, "bases": [SR, DNN3, RESNET10]},
+            "cifar-10": _CIFAR,
+        },
+        "paper": {
+            "default": {
+                **_FULL, "bases": [SR, DNN3, RESNET18, RESNET34], "optimizers": [AS_PAPER, WELL],
+                "generators": [DNN3, RESNET18, _DNN3_EQ_20],
+            }
+        },
+    },
+    _SETS,
+    check=check,
+)  # fmt: skip
+TINY = Sweep(
+    f"{SLUG}/table-3",
+    training_cell,
+    _points,
+    {
+        "smoke": {"default": {**_SMOKE, "bases": [SR], "optimizers": [AS_PAPER], "generators": [DNN3]}},
+        "desk": {
+            "default": {
+                **_DESK, "data": {"train": 10_000, "test": 2000, "size": 32}, "batch_size": 50, "deep epochs": 20,
+                "stems": ["7x7", "7x7"], "bases": [RESNET10], "optimizers": [AS_PAPER], "generators": [DNN3, RESNET10],
+            }
+        },
+        "paper": {
+            "default": {
+                **_FULL, "batch_size": 128, "bases": [RESNET18, RESNET34, RESNET50], "optimizers": [AS_PAPER],
+                "generators": [DNN3, RESNET18],
+            }
+        },
+    },
+    {"smoke": "digits", "desk": "tiny-imagenet", "paper": "tiny-imagenet"},
+    check=check,
+)  # fmt: skip
+CURVES = Sweep(
+    f"{SLUG}/curves",
+    curves_cell,
+    lambda config: [{"base": base, "m": m} for base in config["bases"] for m in config["m"]],
+    {
+        "smoke": {"default": {**_SMOKE, "bases": [SR], "m": [0, 1, 2]}},
+        "desk": {
+            "default": {**_DESK, "bases": [DNN3], "m": [0, 1, 2, 4, 8]},
+            "digits": {**_DIGITS},
+            "cifar-10": _CIFAR,
+        },
+        "paper": {
+            "default": {**_FULL, "bases": [RESNET18], "m": [0, 1, 2, 4, 8]},
+            "tiny-imagenet": {"batch_size": 128},
+        },
+    },
+    _SETS,
+    check=check,
+)  # fmt: skip
+LABEL = Sweep(
+    f"{SLUG}/label",
+    label_cell,
+    lambda config: [{"gamma": gamma} for gamma in config["gammas"]],
+    {
+        "smoke": {"default": {**_SMOKE, "bases": [SR], "gammas": [0.001, 1.0], "looked at": 10}},
+        "desk": {
+            "default": {
+                **_DESK, "bases": [DNN3], "gammas": [0.0, 0.001, 0.01, 0.1, 1.0], "looked at": 200,
+            },
+            "digits": {**_DIGITS},
+            "cifar-10": _CIFAR,
+        },
+        "paper": {
+            "default": {
+                **_FULL, "bases": [DNN3], "gammas": [0.0, 0.001, 0.01, 0.1, 1.0], "looked at": 1000,
+            }
+        },
+    },
+    _SETS,
     check=check,
 )  # fmt: skip
