@@ -302,7 +302,8 @@ _BLURS = "the ideal π-noise should blur the background irrelevant to the main o
 CLAIMS = [
     _claim(
         "joint-promotes", "Table 1",
-        "A base trained jointly with a generator is better than without; tested with noise", _ALWAYS, promotes(JOINT), "table-1",
+        "A base trained jointly with a generator is better than without; tested with noise",
+        _ALWAYS, promotes(JOINT), "table-1",
     ),
     _claim(
         "fixed-promotes", "Table 2", "A generator trained on a fixed base makes it better", _ALWAYS, promotes(FIXED),
