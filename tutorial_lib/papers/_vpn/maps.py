@@ -111,7 +111,7 @@ def _points(config: dict) -> list[dict]:
 
 
 _MAPS = {
-    "optimizer": ADAM, "batch_size": 25, "lr": 0.001, "epochs": 40, "deep epochs": 15, "stems": ["7x7", "7x7"],
+    "optimizer": ADAM, "batch_size": 20, "lr": 0.001, "epochs": 40, "deep epochs": 15, "stems": ["7x7", "7x7"],
     "shown": 5, "deviation": 0.1, "looked at": 500, "derived": 50, "pairs": 200, "seeds": 5,
 }  # fmt: skip
 _SMOKE = {
@@ -124,9 +124,9 @@ MAPS = Sweep(
     {
         "smoke": {"default": {**_SMOKE, "bases": [SR], "data": {"train": 60, "test": 30}}},
         "desk": {
-            "default": {**_MAPS, "bases": [DNN3], "data": {"train": 2500, "test": 2000, "size": 14}},
-            "digits": {"data": {}, "batch_size": 16, "seeds": 10},
-            "cifar-10": {"data": {"train": 2500, "test": 2000, "size": 16}},
+            "default": {**_MAPS, "bases": [DNN3], "data": {"train": 2000, "test": 2000, "size": 14}},
+            "digits": {"data": {}, "batch_size": 16},
+            "cifar-10": {"data": {"train": 2000, "test": 2000, "size": 16}},
         },
         "paper": {"default": {**_MAPS, "batch_size": 256, "bases": [RESNET18], "deep epochs": 40, "data": {}}},
     },
