@@ -632,6 +632,210 @@ def test_svhn_with_a_wrong_checksum_is_refused(tmp_path, monkeypatch):
         load_data("svhn", tmp_path)
 
 
+# --- Tiny ImageNet, from a small folder in the format of its archive
+
+IDS = ["n03", "n01", "n10", "n02"]
+"""As in wnids.txt, which is in no order."""
+TINY_VAL = ["n10", "n01", "n03", "n02", "n01", "n10", "n02", "n03", "n01", "n01", "n02"]
+"""The ids of val_0.JPEG, val_1.JPEG, …: val_10.JPEG comes before val_2.JPEG by name, not in the annotations."""
+
+
+def picture(i, size=(64, 64)):
+    """A ramp that is neither symmetric nor grey, its red and its place in an order given by `i`; every third grey."""
+    row, column = np.mgrid[: size[1], : size[0]]
+    image = np.stack([np.full_like(row, 10 * i), 2 * row + 60, 255 - 3 * column], 2).astype(np.uint8)
+    return Image.fromarray(image).convert("L" if i % 3 == 2 else "RGB")
+
+
+def write_tiny(folder, train=3, size=(64, 64)):
+    """tiny-imagenet-200/ with four classes and all that the archive has besides; what was drawn, and Pillow's reading.
+
+    Both as `check` takes them: training images by rank of the id, then by name; test images as they are annotated.
+    """
+    path, drawn = folder / "tiny-imagenet-200", {key: [] for key in PARTS}
+    read = {key: [] for key in PARTS}
+
+    def add(part, file, i, wnid):
+        image = picture(i, size)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        image.save(file, quality=95)
+        for found, content in ((drawn, image), (read, Image.open(file))):
+            found[f"x_{part}"].append(np.asarray(content.convert("RGB")))
+            found[f"y_{part}"].append({"n01": 0, "n02": 1, "n03": 2, "n10": 3}[wnid])
+
+    for rank, wnid in enumerate(["n01", "n02", "n03", "n10"]):
+        for i in range(train):
+            add("train", path / "train" / wnid / "images" / f"{wnid}_{i}.JPEG", train * rank + i, wnid)
+        (path / "train" / wnid / f"{wnid}_boxes.txt").write_text(f"{wnid}_0.JPEG\t0\t0\t62\t62\n")
+    for i, wnid in enumerate(TINY_VAL):
+        add("test", path / "val" / "images" / f"val_{i}.JPEG", i + 12, wnid)
+    lines = [f"val_{i}.JPEG\t{wnid}\t0\t32\t44\t62\n" for i, wnid in enumerate(TINY_VAL)]
+    (path / "val" / "val_annotations.txt").write_text("".join(lines))
+    (path / "wnids.txt").write_text("\n".join(IDS))
+    (path / "words.txt").write_text("n01\tgoldfish\nn99\tnone of these\n")
+    (path / "test" / "images").mkdir(parents=True)
+    picture(25, size).save(path / "test" / "images" / "test_0.JPEG")
+    return ({key: np.array(value) for key, value in found.items()} for found in (drawn, read))
+
+
+def test_tiny_imagenet_from_the_folder_of_its_archive(tmp_path):
+    """Labels in the order of wnids.txt, the unlabelled part read, grey images refused, or height and width exchanged.
+
+    Pillow's own decoding is the truth of every pixel; what was drawn is that of contents, up to what JPEG loses.
+    """
+    drawn, read = write_tiny(tmp_path)
+    data = load_data("tiny-imagenet", tmp_path)
+    check(data, read)
+    assert data.x_train.shape == (12, 3, 64, 64) and data.x_test.shape == (11, 3, 64, 64)
+    for part in ("train", "test"):
+        x = np.moveaxis(getattr(data, f"x_{part}").numpy(), 1, 3) * 255
+        np.testing.assert_allclose(x, drawn[f"x_{part}"], atol=12)
+        grey = [np.ptp(image, axis=2).max() == 0 for image in x]
+        assert grey == [i % 3 == 2 for i in range(len(x))]
+    assert data.y_train.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert data.y_test.tolist() == [3, 0, 2, 1, 0, 3, 1, 2, 0, 0, 1]
+    assert data.name == "tiny-imagenet"
+    assert data.source == "the folder tiny-imagenet-200, its val part as test (its own has no labels)"
+
+
+def test_tiny_imagenet_is_one_set_as_a_folder_and_as_a_file(tmp_path):
+    """Another checksum with size=, or pixels resized in another way: the same data would be taken for two sets.
+
+    The file `tiny-imagenet.npz` comes first: it spares decoding 110,000 images.
+    """
+    write_tiny(tmp_path)
+    folder = {size: load_data("tiny-imagenet", tmp_path, size=size) for size in (None, 16)}
+    whole = {part: getattr(folder[None], part).numpy() for part in PARTS}
+    for part in ("x_train", "x_test"):
+        whole[part] = np.moveaxis((whole[part] * 255).round().astype(np.uint8), 1, 3)
+    save(tmp_path / "tiny-imagenet.npz", **whole)
+    for size, known in folder.items():
+        data = load_data("tiny-imagenet", tmp_path, size=size)
+        assert data.source == "the file tiny-imagenet.npz"
+        assert data.sha256 == known.sha256 == folder[None].sha256
+        for part in PARTS:
+            assert torch.equal(getattr(data, part), getattr(known, part))
+
+
+def test_tiny_imagenet_subsets_are_balanced(tmp_path):
+    """A part of it is what most can afford: as many images of each class, and the whole set's checksum."""
+    write_tiny(tmp_path)
+    data = load_data("tiny-imagenet", tmp_path, train=8, test=4)
+    assert data.y_train.bincount().tolist() == [2] * 4 and data.y_test.bincount().tolist() == [1] * 4
+    assert data.sha256 == load_data("tiny-imagenet", tmp_path).sha256
+
+
+def test_tiny_imagenet_of_several_sizes_with_size(tmp_path):
+    """Copies that were cropped or scaled: with size= they become one, in both parts, and none is lost."""
+    write_tiny(tmp_path)
+    picture(0, (40, 30)).save(tmp_path / "tiny-imagenet-200/train/n01/images/n01_0.JPEG")
+    data = load_data("tiny-imagenet", tmp_path, size=16)
+    assert data.x_train.shape == (12, 3, 16, 16) and data.x_test.shape == (11, 3, 16, 16)
+    assert (data.y_train.tolist(), len(data.y_test)) == ([0] * 3 + [1] * 3 + [2] * 3 + [3] * 3, 11)
+    assert [round(255 * red) // 5 for red in data.x_train[:2, 0].mean((1, 2)).tolist()] == [0, 2]  # red 0 and 10
+
+
+ANNOTATIONS, VAL = "val/val_annotations.txt", "val/images"
+
+
+def edited(file, old, new):
+    """The text file with the first `old` replaced."""
+
+    def make(path):
+        text = (path / file).read_text()
+        assert old in text
+        (path / file).write_text(text.replace(old, new, 1))
+
+    return make
+
+
+def removed(*files):
+    return lambda path: [(path / file).unlink() for file in files]
+
+
+def other_size(*files):
+    """The first of height 63, the next of 62, …"""
+    return lambda path: [picture(0, (64, 63 - i)).save(path / file) for i, file in enumerate(files)]
+
+
+def cut(file):
+    return lambda path: (path / file).write_bytes((path / file).read_bytes()[:200])
+
+
+BROKEN_TINY = {
+    "no wnids.txt": (removed("wnids.txt"), ["no readable wnids.txt", "tiny-imagenet-200", "unpack"]),
+    "wnids.txt is not text": (
+        lambda path: (path / "wnids.txt").write_bytes(b"\xff\xfe\x00"), ["no readable wnids.txt", "unpack"],
+    ),
+    "wnids.txt is empty": (
+        lambda path: (path / "wnids.txt").write_text("\n"), ["wnids.txt names no class", "an id a line", "unpack"],
+    ),
+    "a class without images": (
+        removed(*(f"train/n02/images/n02_{i}.JPEG" for i in range(3))),
+        ["no images in tiny-imagenet-200/train/n02/images", "put some there", ".jpeg"],
+    ),
+    "a class without a folder": (
+        edited("wnids.txt", "n10", "n10\nn11"), ["no images in tiny-imagenet-200/train/n11/images"],
+    ),
+    "no annotations": (removed(ANNOTATIONS), ["no readable val_annotations.txt", "val'", "unpack"]),
+    "no test images": (
+        removed(*(f"{VAL}/val_{i}.JPEG" for i in range(11))), ["no images in tiny-imagenet-200/val/images"],
+    ),
+    "an unknown id": (
+        edited(ANNOTATIONS, "n02", "n07"), ["val_annotations.txt has the id 'n07', which wnids.txt lacks", "unpack"],
+    ),
+    "a class too few in wnids.txt": (edited("wnids.txt", "n01\n", ""), ["the id 'n01', which wnids.txt lacks"]),
+    "no tabs": (edited(ANNOTATIONS, "\tn10\t", " n10 "), ["the id '32', which", "a file name, a tab and an id"]),
+    "a line of one word": (edited(ANNOTATIONS, "val_0.JPEG\tn10\t0\t32\t44\t62", "val_0.JPEG"), ["the id '', which"]),
+    "an annotated image that is not there": (
+        removed(f"{VAL}/val_3.JPEG"), ["name each image of val/images once", "not so for val_3.JPEG:", "unpack"],
+    ),
+    "an image without an annotation": (
+        edited(ANNOTATIONS, "val_4.JPEG\tn01\t0\t32\t44\t62\n", ""), ["not so for val_4.JPEG:"],
+    ),
+    "an image annotated twice": (
+        edited(ANNOTATIONS, "val_4.JPEG\tn01", "val_5.JPEG\tn01\nval_4.JPEG\tn01"), ["not so for val_5.JPEG:"],
+    ),
+    "annotations cut short": (
+        lambda path: (path / ANNOTATIONS).write_text("val_0.JPEG\tn10\t0\t32\t44\t62\n"),
+        ["not so for val_1.JPEG, val_10.JPEG, val_2.JPEG, … val_9.JPEG:"],
+    ),
+    "an unreadable training image": (cut("train/n10/images/n10_1.JPEG"), ["n10_1.JPEG is not a readable image"]),
+    "an unreadable test image": (cut(f"{VAL}/val_7.JPEG"), ["val_7.JPEG is not a readable image", "replace"]),
+    "a training image of another size": (
+        other_size("train/n02/images/n02_2.JPEG"), ["several sizes", "[(63, 64, 3), (64, 64, 3)]", "size="],
+    ),
+    "images of four sizes": (
+        other_size(*(f"{VAL}/val_{i}.JPEG" for i in range(3))), ["[(61, 64, 3), (62, 64, 3), (63, 64, 3)] …"],
+    ),
+    "a test image of another size": (other_size(f"{VAL}/val_10.JPEG"), ["several sizes", "(63, 64, 3)", "size="]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN_TINY)
+def test_a_broken_tiny_imagenet_is_refused_by_name(tmp_path, case):
+    """An archive half unpacked, or edited, would be measured with images missing or under other labels."""
+    make, words = BROKEN_TINY[case]
+    write_tiny(tmp_path)
+    make(tmp_path / "tiny-imagenet-200")
+    with pytest.raises(DataError) as caught:
+        load_data("tiny-imagenet", tmp_path)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_tiny_imagenet_that_is_not_there(tmp_path):
+    """There is no download: the reader must learn which archive goes where, and what it holds."""
+    (tmp_path / "tiny-imagenet-200.zip").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        load_data("tiny-imagenet", tmp_path)
+    words = [
+        repr(str(tmp_path / "tiny-imagenet-200")), "no download", "tiny-imagenet-200.zip", "CS231n", "wnids.txt",
+        "train/<id>/images", "val/images", "val/val_annotations.txt", "tiny-imagenet.npz", *PARTS,
+    ]  # fmt: skip
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert [file.name for file in tmp_path.iterdir()] == ["tiny-imagenet-200.zip"]
+
+
 # --- tables of numbers, for regression
 
 
@@ -774,7 +978,7 @@ def test_bostons_address_and_checksum_are_those_of_keras():
 
 def test_every_name_is_of_one_kind():
     """A set that is named twice, or not listed, would be loaded by another branch than its own."""
-    assert sorted(NAMES) == sorted({"digits", *TORCHVISION, *SLIMS, "diabetes", "boston"})
+    assert sorted(NAMES) == sorted({"digits", *TORCHVISION, *SLIMS, "tiny-imagenet", "diabetes", "boston"})
     assert len(NAMES) == len(set(NAMES))
 
 

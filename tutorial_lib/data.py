@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +24,9 @@ TORCHVISION = {
 }
 SLIMS = {"cifar-20": ("cifar-100", 20)}
 TABLES = ("diabetes", "boston")
-NAMES = ("digits", *TORCHVISION, *SLIMS, *TABLES)
+NAMES = ("digits", *TORCHVISION, *SLIMS, "tiny-imagenet", *TABLES)
+TINY = "tiny-imagenet-200"
+"""The folder that the archive of Tiny ImageNet unpacks to."""
 BOSTON = (
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets/boston_housing.npz",
     "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
@@ -67,7 +70,8 @@ def load_data(
     """Load a data set onto `device`, resized to `size` x `size` pixels if given.
 
     `name` is ``digits`` (scikit-learn's 1,797 8x8 digits, always there), ``mnist``, ``fashion-mnist``, ``usps``,
-    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``; for regression
+    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``, ``tiny-imagenet`` (200
+    classes of 64x64 pixels; its validation part is the test part here, as its own has no labels); for regression
     ``diabetes`` (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn
     removed the set because one of its columns was made from race on the assumption that segregation raises prices);
     or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8
@@ -76,7 +80,8 @@ def load_data(
     Own labels with gaps (0, 1000, 2000) become 0 … K-1, and `source` says so; a label of the test part that the
     training part lacks is refused. A file of ``x_test, y_test`` alone keeps its labels and has an empty training part.
     Any other named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which downloads
-    into `folder` what it misses and verifies checksums.
+    into `folder` what it misses and verifies checksums; ``tiny-imagenet``, which it does not have, from the unpacked
+    archive ``folder/tiny-imagenet-200``, without a download.
 
     `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed` (of a regression set:
     that many rows). Raises `DataError`.
@@ -94,7 +99,7 @@ def load_data(
         arrays, source = _diabetes() if name == "diabetes" else _boston(folder)
     elif name in NAMES:
         base, classes = SLIMS.get(name, (name, None)) if not (folder / f"{name}.npz").exists() else (name, None)
-        arrays, source = _named(base, folder)
+        arrays, source = _named(base, folder, size)
         if classes:
             arrays = [a[y < classes] for a, y in zip(arrays, [arrays[1]] * 2 + [arrays[3]] * 2, strict=True)]
             source += f", its first {classes} classes"
@@ -178,7 +183,7 @@ def _few(values) -> str:
     return ", ".join(text if len(text) <= 5 else [*text[:3], f"… {text[-1]}"])
 
 
-def _named(name: str, folder: Path):
+def _named(name: str, folder: Path, size: int | None):
     if name == "digits":
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
@@ -191,6 +196,8 @@ def _named(name: str, folder: Path):
         return [x_train, y_train, x_test, y_test], "scikit-learn's load_digits, 360 images held out"
     if (file := folder / f"{name}.npz").exists():
         return _npz(file)
+    if name == "tiny-imagenet":
+        return _tiny_imagenet(folder / TINY, size), f"the folder {TINY}, its val part as test (its own has no labels)"
     return _torchvision(name, folder), f"torchvision.datasets.{TORCHVISION[name]}"
 
 
@@ -307,9 +314,7 @@ def _image_folder(path: Path, size: int | None):
     for root in roots:
         images, labels = [], []
         for label, name in enumerate(classes):
-            files = sorted(p for p in (root / name).glob("*") if p.suffix.lower() in _SUFFIXES)
-            if not files:
-                raise DataError(f"no images in {root.name}/{name}; image files end in {', '.join(sorted(_SUFFIXES))}")
+            files = _image_files(root, name)
             images += [_read_image(file, size) for file in files]
             labels += [label] * len(files)
         shapes |= {image.shape for image in images}
@@ -325,6 +330,71 @@ def _image_folder(path: Path, size: int | None):
             "or nothing to test on): add images, or make subfolders train and test yourself"
         )
     return [x[~held], y[~held], x[held], y[held]]
+
+
+def _tiny_imagenet(path: Path, size: int | None):
+    """The parts train and val of the archive; a label is the rank of its id among those of wnids.txt."""
+    if not os.path.isdir(path):
+        raise DataError(
+            f"tiny-imagenet: no folder {str(path)!r}, and no download from here. Unpack {TINY}.zip, the archive of "
+            "Tiny ImageNet (made for Stanford's course CS231n), so that this folder holds wnids.txt, "
+            "train/<id>/images/*.JPEG, val/images/*.JPEG and val/val_annotations.txt; or put a file tiny-imagenet.npz "
+            "with x_train, y_train, x_test, y_test beside it"
+        )
+    ids = {wnid: label for label, wnid in enumerate(sorted(set(_text(path / "wnids.txt").split())))}
+    if not ids:
+        raise DataError(f"tiny-imagenet: wnids.txt names no class, expected an id a line: unpack {TINY}.zip again")
+    train = [(file, label) for wnid, label in ids.items() for file in _image_files(path, f"train/{wnid}/images")]
+    (train, y_train), (test, y_test) = (zip(*part, strict=True) for part in (train, _annotated(path, ids)))
+    x_train, x_test = _stacked([train, test], size)
+    return [x_train, np.array(y_train), x_test, np.array(y_test)]
+
+
+def _annotated(path: Path, ids: dict[str, int]) -> list[tuple[Path, int]]:
+    """The images of the val part with their labels, in the order of its annotations: file name, id and four numbers."""
+    lines = _text(path / "val" / "val_annotations.txt").splitlines()
+    named = [[*line.split("\t"), ""][:2] for line in lines if line.strip()]
+    if foreign := sorted({wnid for _, wnid in named} - ids.keys()):
+        raise DataError(
+            f"tiny-imagenet: val_annotations.txt has the id {_few(map(repr, foreign))}, which wnids.txt lacks: each "
+            f"line must be a file name, a tab and an id of wnids.txt; unpack {TINY}.zip again"
+        )
+    there, wanted = Counter(p.name for p in _image_files(path, "val/images")), Counter(file for file, _ in named)
+    if odd := sorted((there - wanted) + (wanted - there)):
+        raise DataError(
+            "tiny-imagenet: val_annotations.txt must name each image of val/images once, and no other; it is not so "
+            f"for {_few(odd)}: unpack {TINY}.zip again"
+        )
+    return [(path / "val" / "images" / file, ids[wnid]) for file, wnid in named]
+
+
+def _stacked(parts, size: int | None) -> list[np.ndarray]:
+    """The images of each part as one array, as they are; if they differ in size, resized."""
+    images = [[_read_image(file, None) for file in files] for files in parts]
+    shapes = {image.shape for part in images for image in part}
+    if len(shapes) > 1 and size is None:
+        raise DataError(f"tiny-imagenet holds images of several sizes, {sorted(shapes)[:3]} …: give size=")
+    if len(shapes) > 1:
+        images = [[_read_image(file, size) for file in files] for files in parts]
+    return [np.stack(part) for part in images]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"tiny-imagenet: no readable {file.name} in {str(file.parent)!r} ({error}): unpack {TINY}.zip again"
+        ) from error
+
+
+def _image_files(root: Path, name: str) -> list[Path]:
+    files = sorted(p for p in (root / name).glob("*") if p.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise DataError(
+            f"no images in {root.name}/{name}: put some there, whose names end in {', '.join(sorted(_SUFFIXES))}"
+        )
+    return files
 
 
 def _read_image(file: Path, size: int | None) -> np.ndarray:
