@@ -239,6 +239,15 @@ def test_what_this_package_defines_counts_and_what_others_define_does_not(change
     assert not names & {"wraps", "isfinite", "unrelated", "UNUSED", "nested", "total"}
 
 
+def test_what_reads_data_does_not_count_and_what_is_made_of_them_does():
+    """Data are known by a checksum: a new data set must not turn every finished cell into one of other code."""
+    from tutorial_lib.papers.ninr import sweeps
+
+    names = {name for name, _ in reached(sweeps.training_cell)}
+    assert {"load_data", "_subset", "_images"} <= names
+    assert not names & {"_read", "_torchvision", "_npz", "_image_folder", "NAMES"}
+
+
 def test_two_functions_of_one_body_differ(changed):
     """A sweep that changes its cell for another is another sweep."""
     from tutorial_lib.papers.ninr import dynamics, sweeps

@@ -90,9 +90,28 @@ def load_data(
     >>> data.x_train.shape, data.x_test.shape
     (torch.Size([100, 1, 8, 8]), torch.Size([360, 1, 8, 8]))
     """
-    folder, path = Path(folder), Path(os.path.abspath(name))
     if size is not None and size < 1:
         raise DataError(f"size = {size}: expected at least 1 pixel (--size S on the command line, size=S in Python)")
+    arrays, label, source, sha256 = _read(name, Path(folder), size)
+    x_train, y_train = _subset(arrays[0], arrays[1], train, seed, label, "train")
+    x_test, y_test = _subset(arrays[2], arrays[3], test, seed, label, "test")
+    if not np.issubdtype(y_train.dtype, np.integer):
+        features, targets = _standardised(x_train, x_test), _standardised(y_train[:, None], y_test[:, None])
+        parts = [torch.tensor(a, dtype=torch.float32, device=device) for a in (*features, *targets)]
+        return Data(parts[0], parts[2], parts[1], parts[3], label, source, sha256)
+    return Data(
+        _images(x_train, size, device), torch.tensor(y_train.astype(np.int64), device=device),
+        _images(x_test, size, device), torch.tensor(y_test.astype(np.int64), device=device),
+        label, source, sha256,
+    )  # fmt: skip
+
+
+def _read(name: str, folder: Path, size: int | None):
+    """The arrays x_train, y_train, x_test, y_test of a set as they are, its label, its source and a checksum of it.
+
+    No fingerprint of a cell follows what this does: a run knows by the checksum what was read (`fingerprint.READ`).
+    """
+    path = Path(os.path.abspath(name))
     if name in TABLES:
         if size is not None:
             raise DataError(f"size = {size}: {name} has no images; leave size out")
@@ -118,22 +137,11 @@ def load_data(
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    label = name
-    if name not in NAMES:
-        label = _safe_name(path, digest.hexdigest())
-        arrays, told = _renumbered(arrays, label)
-        source += told
-    x_train, y_train = _subset(arrays[0], arrays[1], train, seed, label, "train")
-    x_test, y_test = _subset(arrays[2], arrays[3], test, seed, label, "test")
-    if name in TABLES:
-        features, targets = _standardised(x_train, x_test), _standardised(y_train[:, None], y_test[:, None])
-        parts = [torch.tensor(a, dtype=torch.float32, device=device) for a in (*features, *targets)]
-        return Data(parts[0], parts[2], parts[1], parts[3], label, source, digest.hexdigest())
-    return Data(
-        _images(x_train, size, device), torch.tensor(y_train.astype(np.int64), device=device),
-        _images(x_test, size, device), torch.tensor(y_test.astype(np.int64), device=device),
-        label, source, digest.hexdigest(),
-    )  # fmt: skip
+    if name in NAMES:
+        return arrays, name, source, digest.hexdigest()
+    label = _safe_name(path, digest.hexdigest())
+    arrays, told = _renumbered(arrays, label)
+    return arrays, label, source + told, digest.hexdigest()
 
 
 def held_out(data: Data, share: float, seed: int) -> tuple[Data, Tensor, Tensor]:
@@ -411,7 +419,8 @@ def _read_image(file: Path, size: int | None) -> np.ndarray:
 def _subset(x: np.ndarray, y: np.ndarray, count: int | None, seed: int, name: str, part: str):
     if count is None:
         return x, y
-    things = f"{'training' if part == 'train' else 'test'} {'rows' if name in TABLES else 'images'}"
+    rows = not np.issubdtype(y.dtype, np.integer)
+    things = f"{'training' if part == 'train' else 'test'} {'rows' if rows else 'images'}"
     if not len(x):
         raise DataError(f"{count} {things} asked for, {name} has none: add x_{part} and y_{part} to its file")
     if not 1 <= count <= len(x):
@@ -420,7 +429,7 @@ def _subset(x: np.ndarray, y: np.ndarray, count: int | None, seed: int, name: st
             f"(--{part} N on the command line, {part}=N in Python)"
         )
     order = np.random.default_rng(seed).permutation(len(x))
-    if not np.issubdtype(y.dtype, np.integer):
+    if rows:
         return x[np.sort(order[:count])], y[np.sort(order[:count])]
     # the rank of every image within its class, in that order; taking the lowest ranks first balances the classes
     rank = np.empty(len(x), dtype=int)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from .errors import InputError
 
+READ = ("tutorial_lib.data", "_read")
+"""The function that reads data. A run knows them by their checksum: it does not matter which code has read them."""
+
 
 def fingerprint(function: Callable) -> str:
     """A digest (16 hexadecimal digits) of `function` and of all that it reaches; see `reached`.
@@ -29,7 +32,7 @@ def reached(function: Callable) -> list[tuple[str, ast.AST]]:
 
     A definition is a statement at the top level of a module: a function, a class, an assignment. It reaches whatever
     its names stand for, through imports too; a module that it hands on as a whole counts with all that it defines.
-    Statements that only act, such as a call, count wherever their module does.
+    Statements that only act, such as a call, count wherever their module does. What reads data, `READ`, does not count.
     """
     home, own = function.__module__ or "builtins", getattr(function, "__qualname__", repr(function))
     packages = {home.partition(".")[0], __name__.partition(".")[0]}
@@ -38,7 +41,7 @@ def reached(function: Callable) -> list[tuple[str, ast.AST]]:
     todo = [(home, own)]
     while todo:
         place = name, wanted = todo.pop()
-        if place in found:
+        if place in found or place == READ:
             continue
         if name not in modules:
             modules[name] = _Module(name, packages)
