@@ -250,11 +250,6 @@ def test_each_kind_meets_as_many_updates_and_in_the_first_epoch_the_same_batches
     assert {tuple(i.flatten().tolist()) for i in later} == {tuple(i.flatten().tolist()) for i in data.x_train}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the noise is drawn from the generator that shuffles the images: from the second epoch on, the kinds with "
-    "noise meet other batches than those without (claims.py and train_with_noise promise the same)",
-)
 def test_each_kind_meets_the_same_batches_in_later_epochs(monkeypatch):
     """The order of the batches is not the noise's: it may differ between kinds in no epoch."""
     _, none, _, noisy = shown(monkeypatch, 2)
@@ -418,12 +413,6 @@ def test_strength_is_the_root_of_the_mean_variance_under_the_true_labels():
     assert sweeps.strength(sized(sizes), data) == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="'strength, at the start' is taken of a new generator that is still in training mode: a ResNet's batch "
-    "statistics are then those of test images, which also go into its running statistics before it is trained; after "
-    "training it is taken in evaluation mode",
-)
 def test_looking_at_the_strength_leaves_the_generator_alone():
     """Test images that get into the generator's statistics; a start and an end that are read in two modes."""
     data, config = grey(size=8), {"stems": ["3x3", "7x7"]}
@@ -669,7 +658,6 @@ def test_noise_on_the_ink_and_off_it(ink, monkeypatch):
     assert found["strength"] == pytest.approx(3 * math.sqrt(v.mean()), rel=1e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="the mask is x > INK, though 'from this brightness on' a pixel is the object")
 def test_a_pixel_of_just_that_brightness_is_ink():
     """Digits come in sixteenths: 8/16 is there."""
     data, masks = maps.pictures(settings(maps.MAPS), 0)
@@ -909,11 +897,6 @@ def test_ways_differ_in_the_generators_passes_and_in_nothing_else(monkeypatch):
     assert not any(grad for b, f in log[5:8] for *_, grad in (*b, *f))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the loop over labels runs both networks in training mode, the other predictions in evaluation mode: with "
-    "batch normalisation it does other work, and moves the running statistics of what is timed next",
-)
 def test_all_predictions_are_timed_in_evaluation_mode(monkeypatch):
     """Training mode normalises by the batch: other work, and it changes the networks."""
     _, log = counted(monkeypatch)
@@ -928,11 +911,6 @@ def test_the_median_over_rounds_is_of_ratios_within_a_round(monkeypatch):
     assert found["update", 3, cost.SHARED] == 3 and found["prediction", 3, cost.LOOP] == 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="torch's Timer runs on one thread unless it is told how many, whatever the process has; the docstring says "
-    "'in this process and on its threads'",
-)
 def test_cost_is_timed_on_the_threads_of_the_process(monkeypatch):
     """A ratio on one thread is not that of a process with more."""
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)

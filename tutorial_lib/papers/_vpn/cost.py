@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.benchmark import Timer
 
 from ...sweep import Sweep
+from ...train import evaluating
 from . import SLUG
 from .method import predict, vpn_loss
 from .sweeps import ALGORITHM_1, DNN3, check, new_base, new_generator, prepared
@@ -20,8 +21,8 @@ def cost_cell(config: dict, base: str, seed: int) -> list[dict]:
     """The time of an update over that of one without noise, and of Algorithm 2 over that of a plain prediction.
 
     ``update`` with m (x) draws an image, which share the generator's pass or have one each; ``prediction`` of the same
-    number of images. The ways take turns, `rounds` times, in this process and on its threads; values are medians over
-    the rounds of the ratio within a round, so what else the machine does meets all ways alike.
+    number of images. The ways take turns, `rounds` times, in this process, on a CPU on one thread; values are medians
+    over the rounds of the ratio within a round, so what else the machine does meets all ways alike.
     """
     data = prepared(config, seed)
     x, y = data.x_train[: config["batch_size"]], data.y_train[: config["batch_size"]]
@@ -39,7 +40,7 @@ def cost_cell(config: dict, base: str, seed: int) -> list[dict]:
         return step
 
     def loop():
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(model), evaluating(noise):
             for label in range(classes):
                 model(x + noise(x, torch.full_like(y, label))[0]).log_softmax(1)
 

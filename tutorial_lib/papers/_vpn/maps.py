@@ -46,7 +46,7 @@ def pictures(config: dict, seed: int) -> tuple[Data, Tensor | None]:
     if "data" not in config:
         return _scenes(config["train"], config["test"], config["size"], seed, config["device"])
     data = prepared(config, seed)
-    return data, data.x_test[:, 0] > INK if data.x_test.shape[1] == 1 else None
+    return data, data.x_test[:, 0] >= INK if data.x_test.shape[1] == 1 else None
 
 
 def packed(image: Tensor) -> str:
@@ -60,7 +60,9 @@ def maps_cell(config: dict, kind: str, seed: int) -> list[dict]:
     ``background`` is the share of the noise's variance off the object, in percent, ``background, area`` that of noise
     that is even, and ``background, place`` that of the same noise on other images. Correlations over the pixels of an
     image, of the variance with ``edges``, with the length of the loss's ``gradient``, and with the ``derivative`` of
-    the expected loss in the pixel's variance (of the first images). All are means over images. Of the first seed also
+    the expected loss in the pixel's variance (of the first images), of which ``rewarded`` and ``punished`` are the
+    shares in percent that are below and above zero by 3 standard errors. All are means over images. ``accuracy`` is the
+    base's without noise in percent, ``strength`` the noise's deviation. Of the first seed also
     ``image``, ``variance`` (text: over its largest value) and ``noisy`` of one test image a class (x).
     """
     data, masks = pictures(config, seed)

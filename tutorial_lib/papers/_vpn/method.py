@@ -267,8 +267,9 @@ def train_with_noise(
     `frozen`, `even` and `shuffled` have the strength of a trained generator. For no noise take `tutorial_lib.fit`.
 
     Epochs, batch size, m and learning rate are the paper's; it names no optimiser. Everything stays on the device of
-    `x`; `optimizer`, `seed`, ``callback(epoch, mean_loss)`` and the order of the batches are those of `fit`. Both
-    networks are left in evaluation mode, also by an error. Raises `ValueError` where there is nothing to train.
+    `x`; `optimizer`, ``callback(epoch, mean_loss)`` and, with the same `seed`, the batches are those of `fit`, whatever
+    noise is drawn. Both networks are left in evaluation mode, also by an error. Raises `ValueError` where there is
+    nothing to train.
 
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]]); y = torch.tensor([0, 1]); _ = torch.manual_seed(0)
     >>> base, generator = softmax_regression(2, 2), Generator(dnn3(2, 2, width=8), gamma=0.01 / 2)
@@ -286,12 +287,13 @@ def train_with_noise(
         )
     base.to(x.device).eval()
     with _training(trained, x.device):
-        torch.manual_seed(seed)
+        torch.manual_seed(2_000_003 + seed)  # of the noise; batches have a generator of their own
+        order = torch.Generator(x.device).manual_seed(seed)
         optimiser = optimizer(weights, lr=lr)
         history = []
         for epoch in _progress(range(1, epochs + 1), progress):
             total = torch.zeros((), device=x.device)
-            for batch in torch.randperm(len(x), device=x.device).split(batch_size):
+            for batch in torch.randperm(len(x), device=x.device, generator=order).split(batch_size):
                 xb, yb = x[batch], y[batch]
                 loss = vpn_loss(base, xb, yb, noise(xb, yb, m))
                 optimiser.zero_grad()
