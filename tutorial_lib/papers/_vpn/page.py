@@ -1,17 +1,18 @@
 """Small networks, their generators and twenty digits for a page on which the reader paints noise: trained and shipped.
 
 All that follows was fixed before any noise was looked at. The base is 64-32-32-10 with ReLU, f_θ is 64-32-32-64 (DNN3
-of section 4.1 with 32 for 1024). Everything is trained on scikit-learn's digits at seed 0, by Adam at the paper's 0.001,
-for the paper's 40 epochs, in batches of 64 instead of 256 (of 1,437 images). Σ is read as Algorithm 1 has it, as a
-deviation, in absolute value; m = 1. Three pairs of networks:
+of section 4.1 with 32 for 1024). Everything is trained on scikit-learn's digits at seed 0, by Adam at the paper's
+0.001, for the paper's 40 epochs, in batches of 64 instead of 256 (of 1,437 images). Σ is read as Algorithm 1 has it, as
+a deviation, in absolute value; m = 1. Three pairs of networks:
 
 - the base trained without noise, and then the generator on it (Table 2), with the paper's γ = 0.01 / |Y|;
 - both trained together (Algorithm 1, Table 1), with the same γ;
 - both trained together with γ = 0.5, where the label is loud enough for the noise to betray it.
 
-The digits are, of each class, the first test image, and of the others the one on which the base that was trained without
-noise has the largest loss: there noise has something to gain, since no reward exceeds the loss. Weights are rounded to
-half precision, those of a base before a generator is trained on it; digits, in sixteenths, are so already. Command:
+The digits are, of each class, the first test image, and of the others the one on which the base that was trained
+without noise has the largest loss: there noise has something to gain, since no reward exceeds the loss. Weights are
+rounded to half precision, those of a base before a generator is trained on it; digits, in sixteenths, are so already.
+Command:
 
     python -m tutorial_lib.papers.vpn.page
 """
