@@ -39,8 +39,8 @@ from . import SLUG
 from .method import Generator, dnn3, train_with_noise
 
 COMMAND = f"python -m tutorial_lib.papers.{SLUG}.page"
-AFTER, WITH, LOUD = "alone, its generator after it", "with its generator", "with its generator, loud label"
-"""How a base was trained, and its generator."""
+AFTER, WITH, LOUD = "without noise", "with learned noise", "with it, γ = 0.5"
+"""How a base was trained; in the first case its generator was trained after it."""
 SETTINGS = {
     "dataset": "digits", "seed": 0, "base": [32, 32], "generator": 32, "epochs": 40, "batch_size": 64, "lr": 0.001,
     "optimizer": "Adam", "reading": "deviation", "positive": "abs", "m": 1,
