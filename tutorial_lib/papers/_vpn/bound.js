@@ -113,7 +113,7 @@
   const nats = (v, digits = 4) => (Math.abs(v) < 0.5 * 10 ** -digits ? 0 : v).toFixed(digits).replace("-", "−"), short = (v) => nats(v, 3);
   function told({ now, price, error }) {
     const kind = now.H < 1e-9 ? "there is nothing to tell" : now.I > 1e-6 ? "π-noise" : "pure noise";
-    const says = now.bound > 1e-6 ? "it certifies that" : now.I > 1e-6 ? "it does not see that" : "it is never positive here";
+    const says = now.bound > 1e-6 ? "it certifies that" : now.I > 1e-6 ? "it certifies nothing" : "it cannot be positive here";
     const parts = price === null ? "" : `: ${nats(price)} is the price of the sum, ${nats(error)} the error of the base`;
     return `H(T) = ${nats(now.H)}, H(T|E) = ${nats(now.given)}, so the noise tells I(T, E) = ${nats(now.I)} nats: ${kind}. Bound L + H(T) = ${nats(now.bound)}: ${says}. Gap, the mean KL, ${nats(now.gap)}${parts}.`;
   }
@@ -276,16 +276,16 @@
           key.setAttribute("style", `fill:${colour}`);
           words_.append(key);
         }
-        span.textContent = `${text}  `;
+        span.textContent = `${text} `;
         words_.append(span);
       }
     };
-    row(14, [[`H(T) ${short(now.H)} =`], [`I ${short(now.I)}`, ONE], [`+ H(T|E) ${short(now.given)}`, ZERO]]);
+    row(14, [[`H(T) ${short(now.H)} =`], [`I ${short(now.I)}`, ONE], ["+"], [`H(T|E) ${short(now.given)}`, ZERO]]);
     bar(18, 0, now.I, ONE, "I");
     bar(18, now.I, now.H, ZERO, "given");
     row(50, [[`bound ${short(now.bound)}`, INK]]);
     bar(54, 0, now.bound, INK, "bound");
-    row(86, price === null ? [[`gap ${short(now.gap)}`, ERROR]] : [[`gap ${short(now.gap)} =`], [`price of sum ${short(price)}`, PRICE], [`+ error ${short(error)}`, ERROR]]);
+    row(86, price === null ? [[`gap ${short(now.gap)}`, ERROR]] : [[`gap ${short(now.gap)} =`], [`price of sum ${short(price)}`, PRICE], ["+"], [`error ${short(error)}`, ERROR]]);
     bar(90, now.bound, now.bound + (price === null ? now.gap : error), ERROR, price === null ? "gap" : "error");
     if (price !== null) bar(90, now.I - price, now.I, PRICE, "price");
   }

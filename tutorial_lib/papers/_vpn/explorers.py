@@ -67,7 +67,7 @@ def paint() -> Explorer:
             "Off the ink": {"shown": "painted", "painting": "around"},
             "Everywhere": {"shown": "painted", "painting": "everywhere"},
             "Wipe": {"shown": "painted", "painting": "-"},
-            "Learned": {"shown": "learned"},
+            "See the learned": {"shown": "learned"},
         },
         x="x",
         value="value",

@@ -1,7 +1,7 @@
 // Paint noise on a digit, and see what a small network says on the mean over many draws; beside it the noise that a
 // generator has learned for a label. Networks, generators and digits are those of page.py.
 (() => {
-  const SHIPPED = NETWORKS; // filled in by explorers.py: networks {name: {base, generator, gamma}}, images (float16 in base64), labels, names, widths, inner
+  const SHIPPED = NETWORKS; // filled in by explorers.py: networks {name: {base, generator, gamma}}, images (float16 in base64), labels, names, inner, width, words
   const { painted: PAINTED, learned: LEARNED, even: EVEN, none: NONE, own: OWN, waiting: WAITING, "as painted": AS_PAINTED } = SHIPPED.words; // in menus
   const KINDS = [PAINTED, LEARNED, EVEN], D = 64, SIDE = 8, CLASSES = 10, PAIRS = 250, FLOOR = 1e-6, PATTERN = 0.3;
 
@@ -158,10 +158,7 @@
   const box = document.createElement("div");
   box.className = "tl-pad tl-noise";
   box.setAttribute("role", "group");
-  box.answer = (wanted, strengths) => { // for tests
-    const f = follow({ ...state, ...wanted });
-    return { y: f.y, label: f.label, deviations: f.deviations, none: f.none, curves: f.curves, strengths: STRENGTHS, draws };
-  };
+  box.follow = (wanted) => ({ ...follow({ ...state, ...wanted }), draws, strengths: STRENGTHS }); // for tests
   const make = (tag, attributes, parent, text) => tools.make(tag, attributes, parent, text);
   const words = (parent, x, y, text, attributes) => make("text", { x, y, ...attributes }, parent, text);
   const grey = (v) => `rgb(${Array(3).fill(Math.round(255 * Math.max(0, Math.min(1, v)))).join()})`;
