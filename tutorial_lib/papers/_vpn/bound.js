@@ -145,7 +145,7 @@
 
   // p(y = 1 | x) at nine x, each a handle: drag it, or arrow keys.
   function task(width, height) {
-    const sheet = svg(width, height, { role: "group", "aria-label": "The task: p(y = 1 | x) at nine x, to be dragged", style: "touch-action:none" });
+    const sheet = svg(width, height, { role: "group", "aria-label": "The task: p(y = 1 | x) at nine x, to be dragged", style: "cursor:ns-resize" });
     const { inner, across, up } = frame(sheet, width, height, X[0] - 0.3, X[N - 1] + 0.3, [-2, -1, 0, 1, 2], "x (no unit)", "p(y = 1 | x)");
     words(sheet, inner.left, 13, "drag the points; bars: ± a width of the noise");
     const steps = Array.from({ length: 93 }, (_, k) => X[0] - 0.3 + k / 20);
@@ -157,15 +157,15 @@
     found.p.forEach((p, k) => {
       const handle = make("g", {
         role: "slider", tabindex: k === stop ? 0 : -1, "aria-valuemin": 0, "aria-valuemax": 1, "aria-valuenow": p, "aria-orientation": "vertical",
-        "aria-label": `p(y = 1 | x = ${X[k]})`, "data-x": X[k], "data-p": p, style: "cursor:ns-resize;outline-offset:2px",
+        "aria-label": `p(y = 1 | x = ${X[k]})`, "data-x": X[k], "data-p": p, style: "touch-action:none;outline-offset:2px",
       }, sheet);
-      make("line", { x1: across(X[k]), x2: across(X[k]), y1: up(0), y2: up(p), "stroke-width": 2, style: `stroke:${ONE}`, opacity: 0.5 }, handle);
-      make("circle", { cx: across(X[k]), cy: up(p), r: 13, "fill-opacity": 0 }, handle);
+      make("line", { x1: across(X[k]), x2: across(X[k]), y1: up(0), y2: up(p), "stroke-width": 2, "pointer-events": "none", style: `stroke:${ONE}`, opacity: 0.5 }, handle);
+      make("circle", { cx: across(X[k]), cy: up(p), r: 17, "fill-opacity": 0 }, handle);
       make("circle", { cx: across(X[k]), cy: up(p), r: k === stop ? 8 : 6, style: `fill:${ONE};stroke:${k === stop ? INK : "var(--tl-panel)"}`, "stroke-width": 2 }, handle);
       handle.addEventListener("keydown", (event) => key(event, k));
       handle.addEventListener("focus", () => stop !== k && look(k));
     });
-    sheet.addEventListener("pointerdown", (event) => drag(event, { width, height, inner, across }));
+    sheet.addEventListener("pointerdown", (event) => drag(event, { width, inner, across }));
   }
   const at = (k) => box.querySelector(`[data-x="${X[k]}"]`);
   function look(k) {
@@ -187,14 +187,15 @@
     tools.choose({ task: packed(set(k, found.p[k] + by)) });
     at(k).focus({ preventScroll: true }); // it was drawn anew
   }
-  function drag(event, { width, height, inner, across }) {
+  function drag(event, { width, inner, across }) {
     if (event.button > 0) return;
     const point = ({ clientX, clientY }) => {
       const place = box.firstChild.getBoundingClientRect(), scale = width / place.width;
       return [(clientX - place.left) * scale, (inner.bottom - (clientY - place.top) * scale) / (inner.bottom - inner.top)];
     };
     const [left, first] = point(event), k = X.reduce((best, x, j) => (Math.abs(across(x) - left) < Math.abs(across(X[best]) - left) ? j : best), 0);
-    if (left < inner.left || first < -0.08 || first > 1.1) return;
+    if (left < inner.left || first < -0.1 || first > 1.1) return;
+    if (event.pointerType === "touch" && !event.target.closest("[role=slider]")) return; // a finger beside the points scrolls
     event.preventDefault();
     stop = k;
     let next = found.p;
