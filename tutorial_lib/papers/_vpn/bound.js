@@ -29,12 +29,19 @@
 
   // ---- the four q, as [log q(0 | x, ε), log q(1 | x, ε)] ----
   const logOf = (a, b) => [Math.log(a / (a + b)), Math.log(b / (a + b))];
-  const mixed = new Float64Array(2);
-  function mixture(p, noise, z) { // p(y, x + ε = z); the same array each time
+  // p(y, x + ε = z), as [y = 0, y = 1], for the noise that was asked for last; the same array each time.
+  const mixed = new Float64Array(2), inverse = new Float64Array(2 * N), share = new Float64Array(2 * N);
+  function mixing(p, noise) {
+    noise.forEach((widths, j) => widths.forEach((s, k) => {
+      inverse[2 * j + k] = 1 / s;
+      share[2 * j + k] = (k ? p[j] : 1 - p[j]) / (N * s * ROOT);
+    }));
+  }
+  function mixture(z) {
     mixed[0] = mixed[1] = 0;
-    for (let j = 0; j < N; j++) {
-      mixed[0] += ((1 - p[j]) * normal(z - X[j], noise[j][0])) / N;
-      mixed[1] += (p[j] * normal(z - X[j], noise[j][1])) / N;
+    for (let j = 0; j < 2 * N; j++) {
+      const t = (z - X[j >> 1]) * inverse[j];
+      if (share[j] > 0 && t * t < 1480) mixed[j & 1] += share[j] * Math.exp(-0.5 * t * t);
     }
     return mixed;
   }
@@ -49,7 +56,10 @@
   const joint = (p, widths, i, e) => [(1 - p[i]) * normal(e, widths[0]), p[i] * normal(e, widths[1])];
   function logQ(q, p, noise, i, e) {
     if (q === Q.bayes) return logOf(...joint(p, noise[i], i, e));
-    if (q === Q.sum) return logOf(...mixture(p, noise, X[i] + e));
+    if (q === Q.sum) {
+      mixing(p, noise);
+      return logOf(...mixture(X[i] + e));
+    }
     if (q === Q.deaf) return [Math.log(1 - p[i]), Math.log(p[i])];
     const f = logit(p, X[i] + e);
     return [-softplus(f), -softplus(-f)];
@@ -60,9 +70,10 @@
     const half = COUNT >> 1, z = new Float64Array(N * half);
     X.forEach((x, j) => z.set(quadrature(noise[j], half).e.map((e) => x + e), j * half));
     z.sort();
+    mixing(p, noise);
     let sum = 0, last = 0;
     for (let k = 0; k < z.length; k++) {
-      mixture(p, noise, z[k]);
+      mixture(z[k]);
       const a = mixed[0], b = mixed[1], total = a + b, value = -(a > 0 ? a * Math.log(a / total) : 0) - (b > 0 ? b * Math.log(b / total) : 0);
       if (k) sum += ((z[k] - z[k - 1]) * (value + last)) / 2;
       last = value;

@@ -14,7 +14,7 @@ from .page import AFTER, LOUD, WITH, Shipped, networks, shipped
 
 _WORDS = {
     "painted": "painted", "learned": "learned", "even": "learned, spread evenly", "none": "no noise", "own": "its own",
-    "waiting": "not yet", "as is": "as it is", "as painted": "that of the painted",
+    "waiting": "not yet", "as is": "as it is", "as painted": "as painted",
 }  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def paint() -> Explorer:
             {"column": "brush", "label": "Brush: deviation", "values": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]},
             {"column": "network", "label": "Network trained", "values": [AFTER, WITH, LOUD]},
             {"column": "label", "label": "Learned noise for label", "values": [_WORDS["own"], *map(str, range(10))]},
-            {"column": "scale", "label": "Strength of the learned", "values": [_WORDS["as is"], _WORDS["as painted"]]},
+            {"column": "scale", "label": "Strength of learned", "values": [_WORDS["as is"], _WORDS["as painted"]]},
             {"column": "strength", "label": "Strength (factor)", "play": True,
              "values": [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0]},
         ],
@@ -135,8 +135,8 @@ POINTS = [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
 """The x of the task on a line, equally frequent."""
 _SLOPE = [2, 5, 12, 27, 50, 73, 88, 95, 98]  # percent: 1 / (1 + exp(-2x)), rounded
 _Q = {
-    "bayes": "p(y|x, ε), Bayes", "sum": "p(y|x + ε), the best on the sum", "base": "the base, at x + ε",
-    "deaf": "p(y|x), deaf to noise",
+    "bayes": "p(y|x, ε), Bayes", "sum": "p(y|x + ε), best", "base": "base at x + ε",
+    "deaf": "p(y|x), deaf",
 }  # fmt: skip
 _LEAST = 0.01
 """How near to 0 and 1 the probabilities of the base come: a network is never sure."""

@@ -150,7 +150,7 @@
     if (state.guess === WAITING) return `${clean} With the noise on the digit (${called(state.shown, found)}), will its mean fall, rise or stay? Guess, and see.`;
     const right = change(found, state.shown), mine = state.guess === right ? "as you guessed" : `you guessed: ${state.guess}`;
     const rest = KINDS.filter((kind) => kind !== state.shown).map((kind) => `${called(kind, found)} ${loss(found.now[kind])}`);
-    return `${clean} With noise, ${called(state.shown, found)}: ${loss(found.now[state.shown])}; it ${right}, ${mine}. Else: ${rest.join("; ")}.`;
+    return `${clean} With noise, ${called(state.shown, found)}: ${loss(found.now[state.shown])}; it ${right}, ${mine}. Others: ${rest.join("; ")}.`;
   }
 
   // ---- the page's part: the pad, one noisy draw, and the mean probabilities ----
