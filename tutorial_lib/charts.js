@@ -72,7 +72,7 @@
     const panels = spec.panels || [{ x: spec.names[spec.x], y: spec.names[spec.value] }];
     const plain = panels.filter((panel) => !panel.own), beside = plain.length > 1 && width > 600;
     const wrapper = make("div", { class: beside ? "tl-panels" : "" });
-    if (plain.length < panels.length) wrapper.append(found.own(width, { make, look, choose })); // a part of the page's own
+    if (plain.length < panels.length) wrapper.append(found.own(width, { make, look, choose, off })); // a part of the page's own
     wrapper.append(legend);
     const told = plain.map((panel, k) => {
       const own = (i) => panel.name === undefined || column.panel[i] === panel.name;

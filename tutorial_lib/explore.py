@@ -75,11 +75,12 @@ def explorer(
     ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel
     with ``"map": True`` draws ``map = {x, y, names, code, line}``: the regions ``names[code[row][column]]`` over the
     two controls named in its ``"picks"``, and a dashed line ``{name, points}`` across them. A panel ``{"own": True}``
-    is an element that ``own(width, {make, look, choose})``, returned by `compute`, draws above the others; `kept` names
-    a text in the state that it may set (``choose({name: text})``) and that a link keeps beside the controls.
+    is an element that ``own(width, {make, look, choose, off})``, returned by `compute`, draws above the others (`off`
+    is the set of series that the reader has switched off); `kept` names a text in the state that it may set
+    (``choose({name: text})``) and that a link keeps beside the controls.
     """
     if compute is not None:
-        table = pd.DataFrame(columns=["panel", series, x, value])
+        table = pd.DataFrame(columns=["panel", series, x, value, *([error] if error else [])])
         controls = [{**control, "values": list(control["values"])} for control in controls]
     missing = {c["column"] for c in controls if "values" not in c} | {c for c in (x, value, error, seeds, series) if c}
     missing |= {"panel"} if panels else set()

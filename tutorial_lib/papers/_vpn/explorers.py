@@ -1,0 +1,238 @@
+"""The explorers of this chapter that the page computes: noise painted on a digit, the bound of eqs. (10) to (14)."""
+
+import base64
+import json
+from importlib.resources import files
+
+import numpy as np
+import torch
+
+from ...draw import OKABE_ITO, panels
+from ...explore import Explorer, explorer
+from . import bound
+from .page import AFTER, LOUD, WITH, Shipped, networks, shipped
+
+_WORDS = {
+    "painted": "painted", "learned": "learned", "even": "learned, spread evenly", "none": "no noise", "own": "its own",
+    "waiting": "not yet", "as is": "as it is", "as painted": "as painted",
+}  # fmt: skip
+
+
+def _script(name: str) -> str:
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _text(array: np.ndarray) -> str:
+    return base64.b64encode(array.astype("<f2").tobytes()).decode()
+
+
+def paint() -> Explorer:
+    """Noise painted on a digit, and learned noise for any label: what a small network says, computed in the page.
+
+    The networks are those of `page.py`. Means are over 500 draws, 250 and their opposites, the same for all noises;
+    errors are standard errors over the 250 pairs. What is measured shows once the reader has guessed.
+    """
+    found = shipped()
+    settings = found.about["settings"]
+    names = [f"{label}, {kind}" for label, kind in zip(found.labels, found.kinds, strict=True)]
+    data = {
+        "networks": {
+            name: {"base": _text(found.bases[name]), "generator": _text(found.generators[name]), "gamma": gamma}
+            for name, gamma in settings["gamma"].items()
+        },
+        "images": _text(found.images), "labels": found.labels.tolist(), "names": names, "inner": settings["base"],
+        "width": settings["generator"], "words": _WORDS,
+    }  # fmt: skip
+    return explorer(
+        "lines",
+        None,
+        title="Paint noise on a digit",
+        controls=[
+            {"column": "digit", "label": "Digit", "values": names},
+            {"column": "guess", "label": "Your guess: the loss",
+             "values": [_WORDS["waiting"], "falls", "rises", "stays"]},
+            {"column": "shown", "label": "Noise on the digit",
+             "values": [_WORDS[k] for k in ("painted", "learned", "even")]},
+            {"column": "brush", "label": "Brush: deviation", "values": [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0]},
+            {"column": "network", "label": "Network trained", "values": [AFTER, WITH, LOUD]},
+            {"column": "label", "label": "Learned noise for label", "values": [_WORDS["own"], *map(str, range(10))]},
+            {"column": "scale", "label": "Strength of learned", "values": [_WORDS["as is"], _WORDS["as painted"]]},
+            {"column": "strength", "label": "Strength (factor)", "play": True,
+             "values": [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0]},
+        ],
+        start={"digit": "3, hardest", "guess": _WORDS["waiting"], "shown": "painted", "brush": 0.3, "network": AFTER,
+               "label": _WORDS["own"], "scale": _WORDS["as is"], "strength": 1.0},
+        presets={
+            "On the ink": {"shown": "painted", "painting": ""},
+            "Off the ink": {"shown": "painted", "painting": "around"},
+            "Everywhere": {"shown": "painted", "painting": "everywhere"},
+            "Wipe": {"shown": "painted", "painting": "-"},
+            "See the learned": {"shown": "learned"},
+        },
+        x="x",
+        value="value",
+        error="error",
+        series="series",
+        reference=_WORDS["none"],
+        panels=[
+            {"own": True},
+            {"name": "loss (nats) over strength", "x": "strength (a factor on all noise)",
+             "y": "mean loss of the true label (nats)", "mark": "strength"},
+        ],
+        names={"panel": "of", "series": "noise", "x": "strength, class or pixel", "value": "value",
+               "error": "standard error"},
+        symbol="strength",
+        digits=3,
+        kept="painting",
+        compute=_script("paint.js").replace("NETWORKS", json.dumps(data, separators=(",", ":")), 1),
+        picture=_draw_paint(found),
+    )  # fmt: skip
+
+
+def mean_answer(base, x: torch.Tensor, y: int, deviation: torch.Tensor, draws: torch.Tensor):
+    """The mean probabilities [K] and the mean loss of label `y` under noise on one image, with their standard errors.
+
+    `x` and `deviation` are [d], `draws` [n, d] standard normal numbers, each taken with both signs. Errors are over
+    the n pairs. Returns (p, its error, loss, its error).
+    """
+    noisy = x + deviation * torch.cat([draws, -draws])
+    log_p = base(noisy).log_softmax(1).detach()
+    values = torch.cat([log_p.exp(), -log_p[:, y : y + 1]], 1).view(2, len(draws), -1).mean(0)
+    mean, error = values.mean(0), values.std(0) / len(draws) ** 0.5
+    return mean[:-1], error[:-1], mean[-1].item(), error[-1].item()
+
+
+def _draw_paint(found: Shipped):
+    """The explorer's picture, for pages without scripts: a digit, learned noise, and the loss over the strength."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    base, noise = networks(AFTER, found)
+    x = torch.tensor(found.images[7].astype(np.float32))  # "3, hardest"
+    deviation = noise.deviation(x[None], torch.tensor([3]))[0].detach()
+    draws = torch.randn(250, 64, generator=torch.Generator().manual_seed(0))
+    even = deviation.square().mean().sqrt().expand(64)
+    ink = 0.3 * (x >= 0.25)
+    strengths = np.linspace(0, 3, 13)
+    figure = Figure(figsize=(6.8, 2.7), layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1, 1, 1.6])
+    for axis, values, title, top in ((left, x, "a 3", 1), (middle, deviation, "learned deviation", None)):
+        axis.imshow(values.reshape(8, 8), cmap=colormaps["gray"].resampled(13), vmin=0, vmax=top)
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(title, fontsize=10)
+    for name, shape, colour, style in (
+        ("on the ink", ink, OKABE_ITO[4], "-"), ("learned", deviation, OKABE_ITO[5], "--"),
+        ("learned, spread evenly", even, OKABE_ITO[0], ":"),
+    ):  # fmt: skip
+        found_ = [mean_answer(base, x, 3, s * shape, draws)[2] for s in strengths]
+        right.plot(strengths, found_, style, color=colour, label=name)
+    right.set(xlabel="strength (a factor on all noise)", ylabel="mean loss (nats)", ylim=(0, None))
+    right.legend(fontsize="x-small")
+    return figure
+
+
+POINTS = [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
+"""The x of the task on a line, equally frequent."""
+_SLOPE = [2, 5, 12, 27, 50, 73, 88, 95, 98]  # percent: 1 / (1 + exp(-2x)), rounded
+_Q = {
+    "bayes": "p(y|x, ε), Bayes", "sum": "p(y|x + ε), best", "base": "base at x + ε",
+    "deaf": "p(y|x), deaf",
+}  # fmt: skip
+_LEAST = 0.01
+"""How near to 0 and 1 the probabilities of the base come: a network is never sure."""
+
+
+def base_log_q(p: torch.Tensor) -> bound.LogQ:
+    """The base of `bound_explorer` as `bound` takes it: its logit is that of `p` [X] = p(y = 1|x), straight in between.
+
+    At x + ε it says what it has learned without noise; beyond the ends, what it says there.
+    """
+    logits = torch.logit(p.double().clamp(_LEAST, 1 - _LEAST)).numpy()
+
+    def log_q(i, epsilon):
+        there = torch.tensor(POINTS, dtype=torch.float64)[i, None] + epsilon
+        logit = torch.tensor(np.interp(there.numpy(), POINTS, logits))
+        return torch.stack([-logit, logit], -1).sigmoid().log()
+
+    return log_q
+
+
+def sum_log_q(p: torch.Tensor, widths: torch.Tensor) -> bound.LogQ:
+    """p(y|x + ε) for equally frequent `POINTS`, `p` [X] = p(y = 1|x) and `widths` [X, 2], as `bound` takes a q."""
+    points = torch.tensor(POINTS, dtype=torch.float64)
+    log_p, s = torch.stack([1 - p, p], 1).double().log(), widths.double()
+
+    def log_q(i, epsilon):
+        away = (points[i, None] + epsilon)[..., None, None] - points[:, None]  # [N, n, X, 1]
+        return (log_p - (away / s).square() / 2 - s.log()).logsumexp(-2).log_softmax(-1)
+
+    return log_q
+
+
+def bound_explorer() -> Explorer:
+    """A task on a line under the reader's hand, noise whose width tells the label, and entropies, bound and gap."""
+    data = {"points": POINTS, "slope": _SLOPE, "least": _LEAST, "q": _Q}
+    ratios = [float(f"{10 ** (k / 8):.3g}") for k in range(-12, 13)]
+    return explorer(
+        "lines",
+        None,
+        title="What noise tells of the label",
+        controls=[
+            {"column": "ratio", "label": "Width, label 1 / label 0", "values": ratios, "play": True},
+            {"column": "width", "label": "Width s, label 0",
+             "values": [0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0], "play": True},
+            {"column": "growth", "label": "Widths × per unit of x",
+             "values": [0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 2.0]},
+            {"column": "q", "label": "q, the model", "values": list(_Q.values())},
+        ],
+        start={"ratio": 3.16, "width": 0.3, "growth": 1.0, "q": _Q["base"]},
+        presets={
+            "Slope": {"task": ""},
+            "One-hot": {"task": "0.0.0.0.0.100.100.100.100"},
+            "Noisy labels": {"task": "10.10.10.10.10.90.90.90.90"},
+            "Coin toss": {"task": ".".join(["50"] * 9)},
+            "Label-blind noise": {"ratio": 1.0},
+        },
+        x="x",
+        value="value",
+        series="series",
+        reference="H(T)",
+        panels=[
+            {"own": True},
+            {"name": "nats over the ratio of widths", "x": "width for label 1 / for label 0", "y": "nats",
+             "mark": "ratio"},
+        ],
+        names={"panel": "of", "series": "what", "x": "ratio of widths, or x", "value": "value"},
+        symbol="ratio",
+        log=True,
+        digits=4,
+        kept="task",
+        compute=_script("bound.js").replace("TASK", json.dumps(data, ensure_ascii=False, separators=(",", ":")), 1),
+        picture=_draw_bound(),
+    )  # fmt: skip
+
+
+def _draw_bound():
+    """The explorer's picture, for pages without scripts: the entropies and three bounds over the ratio of widths."""
+    p = torch.tensor(_SLOPE, dtype=torch.float64) / 100
+    p_x, p_y = torch.full((len(p),), 1 / len(p), dtype=torch.float64), torch.stack([1 - p, p], 1)
+    ratios, entropy = np.geomspace(10**-1.5, 10**1.5, 31), bound.task_entropy(p_x, p_y)
+    told, summed, base = [], [], []
+    for ratio in ratios:
+        widths = torch.tensor([[0.3, 0.3 * ratio]]).expand(len(p), 2)
+        told.append(bound.information(p_x, p_y, widths, 801))
+        for found, log_q in ((summed, sum_log_q(p, widths)), (base, base_log_q(p))):
+            found.append(bound.lower_bound(p_x, p_y, widths, log_q, 801))
+    figure, (axis,) = panels(1, columns=1)
+    axis.axhline(entropy, color=OKABE_ITO[0], lw=1, label="H(T)")
+    for values, name, colour, style in (
+        (told, "I(T, E)", OKABE_ITO[4], "-"), (summed, "bound, best on the sum", OKABE_ITO[3], "-."),
+        (base, "bound, the base", OKABE_ITO[5], "--"),
+    ):  # fmt: skip
+        axis.plot(ratios, values, style, color=colour, label=name)
+    axis.set(xscale="log", xlabel="width for label 1 / for label 0", ylabel="nats", ylim=(-0.7, 0.6))
+    axis.legend(fontsize="x-small")
+    return figure
+
+
+EXPLORERS = (paint, bound_explorer)
