@@ -174,7 +174,7 @@ def test_what_is_told_of_each_kind(monkeypatch):
         call.base.load_state_dict(call.end)
         s = call.noise.deviation(data.x_test, data.y_test).double()
         assert numbers[kind, "strength"] == pytest.approx(s.square().mean().sqrt().item(), rel=1e-5)
-        torch.manual_seed(1)
+        torch.manual_seed(3_000_017 + 1)
         asked = method.predict(call.base, data.x_test, call.noise)
         assert numbers[kind, "accuracy"] == pytest.approx(100 * (asked == data.y_test).double().mean().item())
         assert numbers[kind, "accuracy, no noise"] == pytest.approx(evaluate(call.base, data.x_test, data.y_test))
@@ -290,7 +290,7 @@ def test_training_takes_the_settings_it_is_given(monkeypatch):
     assert how == {**common, "optimizer": sweeps.OPTIMISERS[sweeps.MOMENTUM]}
     (base, noise, x, y), how = given["noise"]
     assert (base, noise) == ("base", "ε") and x is data.x_train and y is data.y_train
-    assert how == {**common, "optimizer": torch.optim.Adam, "m": 4, "fixed": True}
+    assert how == {**common, "optimizer": sweeps.OPTIMISERS[sweeps.ADAM], "m": 4, "fixed": True}
 
 
 # --- what a cell begins with
@@ -421,6 +421,21 @@ def test_looking_at_the_strength_leaves_the_generator_alone():
     found = sweeps.strength(made, data)
     assert same(before, made.state_dict())
     assert found == pytest.approx(sweeps.strength(made.eval(), data))
+
+
+def test_the_start_of_a_generator_with_batch_normalisation_is_that_of_the_training_images():
+    """Running averages of no data (mean 0, variance 1) would give the untrained noise a strength that training never
+    sees; and whoever looks may not change what is trained afterwards."""
+    data, config = grey(size=8), {"stems": ["3x3", "7x7"]}
+    made = sweeps.new_generator(config, data, "ResNet10", sweeps.ALGORITHM_1, 0)
+    before = {k: v.clone() for k, v in made.state_dict().items()}
+    start = sweeps.settled(made, data, len(data.x_train))
+    assert same(before, made.state_dict()) and made.training and not start.training
+    first, known = made.network.conv1(data.x_train + made.gamma * data.y_train.view(-1, 1, 1, 1)), start.network.bn1
+    assert torch.allclose(known.running_mean, first.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(known.running_var, first.var((0, 2, 3)), rtol=1e-4)
+    plain = sweeps.new_generator(config, data, SR, sweeps.ALGORITHM_1, 0)
+    assert sweeps.strength(sweeps.settled(plain, data, 5), data) == pytest.approx(sweeps.strength(plain, data))
 
 
 def test_change_with_label_is_relative_to_the_mean_over_labels():
@@ -911,9 +926,8 @@ def test_the_median_over_rounds_is_of_ratios_within_a_round(monkeypatch):
     assert found["update", 3, cost.SHARED] == 3 and found["prediction", 3, cost.LOOP] == 3
 
 
-def test_cost_is_timed_on_the_threads_of_the_process(monkeypatch):
-    """A ratio on one thread is not that of a process with more."""
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+def test_cost_is_timed_on_one_thread(monkeypatch):
+    """A ratio on several threads is not that of one, which the docstring promises."""
     given = []
     counted(monkeypatch, asked=given)
-    assert {options.get("num_threads", 1) for options in given} == {3}
+    assert {options.get("num_threads", 1) for options in given} == {1}

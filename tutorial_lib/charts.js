@@ -12,7 +12,8 @@
   // ---- heatmap: rows by spec.y, columns by spec.x, colour by spec.value; the picked cell is outlined and read out ----
   function heatmap(rows, width, state, legend, readout, choose) {
     const xs = distinct(spec.x, rows), ys = distinct(spec.y, rows);
-    const box = { left: 58, top: 10, right: width - 10 };
+    const longest = Math.max(...ys.map((y) => `${show(y)}`.length)); // of the names of the rows
+    const box = { left: Math.max(58, 30 + 7 * longest), top: 10, right: width - 10 };
     const cell = (box.right - box.left) / xs.length, tall = Math.max(17, Math.min(cell, 400 / ys.length));
     box.bottom = box.top + tall * ys.length;
     const height = box.bottom + 48;

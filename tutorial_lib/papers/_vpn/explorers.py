@@ -1,16 +1,20 @@
-"""The explorers of this chapter that the page computes: noise painted on a digit, the bound of eqs. (10) to (14)."""
+"""The explorers of this chapter: noise painted on a digit and the bound, which the page computes; Tables 1 and 2."""
 
 import base64
 import json
 from importlib.resources import files
 
 import numpy as np
+import pandas as pd
 import torch
 
-from ...draw import OKABE_ITO, panels
-from ...explore import Explorer, explorer
-from . import bound
+from ...draw import OKABE_ITO, mean_and_sem, panels, pick
+from ...explore import Explorer, explorer, live_panel
+from .. import read_table
+from .. import shipped as shipped_tables
+from . import SLUG, bound, reported
 from .page import AFTER, LOUD, WITH, Shipped, networks, shipped
+from .sweeps import ALGORITHM_1, FIXED, JOINT, NONE, RANDOM
 
 _WORDS = {
     "painted": "painted", "learned": "learned", "even": "learned, spread evenly", "none": "no noise", "own": "its own",
@@ -235,4 +239,163 @@ def _draw_bound():
     return figure
 
 
-EXPLORERS = (paint, bound_explorer)
+_JOINTLY, _AFTER = "1: trained jointly", "2: on a fixed base"
+_NOISY, _CLEAN = "with noise", "without noise"
+_PAPER = "the paper"
+
+
+def accuracies() -> pd.DataFrame:
+    """Tables 1 and 2, ours and the paper's: a row a source, dataset, optimizer, item, test, base and noise.
+
+    ``value`` is the accuracy in percent with its standard error ``sem`` over ``seeds``, ``gain`` what it has over the
+    baseline, in points. What has no generator stands for both ways of testing.
+    """
+    parts = []
+    for t in shipped_tables(f"{SLUG}/table-1"):
+        both = [read_table(f"{SLUG}/table-{k}", t["dataset"], t["budget"]) for k in (1, 2)]
+        for table, item, kind in zip(both, (_JOINTLY, _AFTER), (JOINT, FIXED), strict=True):
+            for measure, test in (("accuracy", _NOISY), ("accuracy, no noise", _CLEAN)):
+                rows = pick(table, measure=measure, kind=[NONE, RANDOM, kind] if kind == JOINT else [NONE, kind])
+                if kind == FIXED and test == _CLEAN:
+                    continue  # the base itself
+                rows = rows.assign(noise=rows["generator"].where(rows["kind"] == kind, rows["kind"]))
+                means = mean_and_sem(rows, ["optimizer", "base", "noise"])
+                parts.append(means.assign(source=f"ours ({t['budget']})", dataset=t["dataset"], item=item, test=test))
+    printed = pick(reported.tables(), item=["table-1", "table-2"]).rename(columns={"generator": "noise"})
+    printed["item"] = printed["item"].map({"table-1": _JOINTLY, "table-2": _AFTER})
+    learned = ~printed["noise"].isin([NONE, RANDOM])
+    for noise_at_test, test in (("yes", _NOISY), ("no", _CLEAN)):
+        rows = printed[~learned | (printed["noise_at_test"] == noise_at_test)]
+        if test == _CLEAN:
+            rows = rows[rows["item"] == _JOINTLY]
+        parts.append(rows.assign(source=_PAPER, optimizer="not named", test=test, sem=np.nan, seeds=5))
+    found = pd.concat(parts, ignore_index=True)
+    keys = ["source", "dataset", "optimizer", "item", "test", "base"]
+    baseline = pick(found, noise=NONE).set_index(keys)["value"]
+    found["gain"] = found["value"] - baseline.loc[pd.MultiIndex.from_frame(found[keys])].to_numpy()
+    columns = [*keys, "noise", "value", "sem", "seeds", "gain"]
+    return found[columns].round({"value": 2, "sem": 2, "gain": 2})
+
+
+def tables() -> Explorer:
+    """Tables 1 and 2 as measured, ours and the paper's: accuracy by base and noise, by source, data and optimiser."""
+    found = accuracies()
+    first = pick(found, item=_JOINTLY, test=_NOISY).iloc[0]
+    return explorer(
+        "heatmap",
+        found,
+        title="Accuracy by base and noise",
+        controls=[
+            {"column": "source", "label": "Source"},
+            {"column": "dataset", "label": "Data set"},
+            {"column": "optimizer", "label": "Optimiser"},
+            {"column": "item", "label": "Table"},
+            {"column": "test", "label": "Tested"},
+            {"column": "base", "label": "Base", "pick": True},
+            {"column": "noise", "label": "Noise", "pick": True},
+        ],
+        start={**first[["source", "dataset", "optimizer", "item", "test", "base"]].to_dict(), "noise": "DNN3"},
+        x="base",
+        y="noise",
+        value="value",
+        error="sem",
+        seeds="seeds",
+        presets={
+            f"The paper's Table {item[0]}": {"source": _PAPER, "dataset": "cifar-10", "item": item}
+            for item in (_JOINTLY, _AFTER)
+        },
+        names={"source": "source", "dataset": "data set", "optimizer": "optimiser", "item": "table", "test": "tested",
+               "base": "base", "noise": "noise", "value": "accuracy (%)", "sem": "standard error", "seeds": "seeds",
+               "gain": "gain (points)"},
+        readout="Base {base}, noise {noise}: accuracy {value} % (standard error {sem}; seeds: {seeds}), "
+        "{gain} points over the base alone.",
+        note="hatched: no value",
+        digits=2,
+        picture=_draw_tables(pick(found, source=first["source"], dataset=first["dataset"], item=_JOINTLY, test=_NOISY)),
+    )  # fmt: skip
+
+
+def _draw_tables(found: pd.DataFrame):
+    """The explorer's picture, for pages without scripts: the gain of each noise, by base and optimiser."""
+    figure, (axis,) = panels(1, columns=1)
+    figure.set_size_inches(6.8, 3.4)
+    rows = found[found["noise"] != NONE]
+    names = list(dict.fromkeys(rows["noise"]))
+    for k, ((base, optimizer), part) in enumerate(rows.groupby(["base", "optimizer"], sort=False)):
+        up = np.array([names.index(noise) for noise in part["noise"]]) + 0.1 * (k - 2)
+        axis.errorbar(
+            part["gain"], up, xerr=part["sem"], fmt="osD^vP"[k % 6], ms=4, label=f"{base}, {optimizer}",
+            color=OKABE_ITO[1 + k % 6],
+        )  # fmt: skip
+    axis.axvline(0, color="0.6", lw=1)
+    axis.set(xlabel="gain over the base alone (points)", yticks=range(len(names)), yticklabels=names)
+    axis.legend(fontsize="x-small")
+    return figure
+
+
+EXPLORERS = (paint, bound_explorer, tables)
+
+
+def live():
+    """A panel that trains for real on the digits: base, kind of training, γ, bound and m (see `live_panel`).
+
+    It draws test accuracy and the noise's strength after each epoch, of all that was trained so far.
+    """
+    from matplotlib.figure import Figure
+
+    from ...data import load_data
+    from ...models import mlp
+    from ...train import evaluate, fit
+    from .method import Generator, random_pixels, softmax_regression, train_with_noise
+    from .sweeps import READ
+
+    data, known = load_data("digits", train=300), {}
+    bases = {"softmax regression": lambda: softmax_regression(64, 10), "64-128-128-10": lambda: mlp(64, 10, (128, 128))}
+
+    def compute(base, kind, read, gamma, top, m, epochs, say):
+        label = f"{base}, {kind}"
+        if kind in (JOINT, FIXED):
+            label += f", {read}, γ = {gamma:g}, m = {m}" + (f", Σ < {top:g}" if top else "")
+        key = (label, epochs)
+        if key not in known:
+            say("training …")
+            torch.manual_seed(0)
+            model = bases[base]()
+            torch.manual_seed(1)
+            noise = Generator(mlp(64, 64, (128, 128)), gamma, **READ[read], bound=top or None)
+            curve, strength = [], []
+
+            def after(*_):
+                curve.append(evaluate(model, data.x_test, data.y_test))
+                with torch.no_grad():
+                    strength.append(noise.deviation(data.x_test, data.y_test).square().mean().sqrt().item())
+
+            how = {"epochs": epochs, "batch_size": 16, "progress": False}
+            if kind in (NONE, FIXED):
+                fit(model, data.x_train, data.y_train, callback=after if kind == NONE else None, **how)
+            if kind != NONE:
+                train_with_noise(
+                    model, random_pixels if kind == RANDOM else noise, data.x_train, data.y_train, m=m,
+                    fixed=kind == FIXED, callback=after, **how,
+                )  # fmt: skip
+            known[key] = curve, strength if kind in (JOINT, FIXED) else []
+        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for (name, _), (curve, strength) in known.items():
+            left.plot(range(1, len(curve) + 1), curve, label=name)
+            right.plot(range(1, len(strength) + 1), strength)
+        left.set(xlabel="epoch", ylabel="accuracy without noise (%)")
+        right.set(xlabel="epoch", ylabel="deviation of the noise")
+        left.legend(fontsize="xx-small")
+        return figure, f"{label}: {known[key][0][-1]:.1f} % after {epochs} epochs on 300 digits"
+
+    controls = {
+        "base": ("64-128-128-10", list(bases)),
+        "training": (JOINT, [NONE, RANDOM, JOINT, FIXED]),
+        "Σ read as in": (ALGORITHM_1, list(READ)),
+        "γ": (0.001, [0.0, 0.001, 0.01, 0.1, 1.0]),
+        "bound C (0: none)": (0.0, (0.0, 1.0, 0.05)),
+        "draws m": (1, (1, 8, 1)),
+        "epochs": (20, (2, 60, 2)),
+    }
+    return live_panel(controls, "Train", compute)

@@ -7,7 +7,7 @@ a deviation, in absolute value; m = 1. Three pairs of networks:
 
 - the base trained without noise, and then the generator on it (Table 2), with the paper's γ = 0.01 / |Y|;
 - both trained together (Algorithm 1, Table 1), with the same γ;
-- both trained together with γ = 0.5, where the label is loud enough for the noise to betray it.
+- both trained together with γ = 0.5, a label 500 times as loud.
 
 The digits are, of each class, the first test image, and of the others the one on which the base that was trained
 without noise has the largest loss: there noise has something to gain, since no reward exceeds the loss. Weights are

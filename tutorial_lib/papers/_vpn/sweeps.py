@@ -114,7 +114,7 @@ def accuracy(base: nn.Module, data: Data, noise=None, seed: int = 0) -> float:
 
 def strength(noise: Generator, data: Data) -> float:
     """The noise's deviation: the root of its mean variance over test images (with their labels) and pixels."""
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(noise):
         parts = zip(data.x_test.split(512), data.y_test.split(512), strict=True)
         return torch.cat([noise.deviation(x, y).square().flatten(1) for x, y in parts]).mean().sqrt().item()
 
