@@ -174,7 +174,8 @@ def by_view(errors: pd.DataFrame) -> pd.DataFrame:
 def errors() -> Explorer:
     """Figs. 4 and 6: test error over the level of noise, by scheme, by where the noise is, network and data."""
     names = [t["dataset"] for t in shipped(f"{SLUG}/fig-6") if t["budget"] == "desk"]
-    tables = {name: read_table(f"{SLUG}/fig-6", name, "desk") for name in sorted(names, key="digits".__eq__)}
+    names.sort(key=lambda name: (name == "digits", name != "mnist"))
+    tables = {name: read_table(f"{SLUG}/fig-6", name, "desk") for name in names}
     parts = [by_view(pick(table, measure="error")).assign(dataset=name) for name, table in tables.items()]
     means = in_order(pd.concat(parts, ignore_index=True), "kind", list(STYLES)).round({"value": 2, "sem": 2})
     first = next(iter(tables))
