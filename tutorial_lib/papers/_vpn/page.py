@@ -17,7 +17,6 @@ Command:
     python -m tutorial_lib.papers.vpn.page
 """
 
-import argparse
 import io
 import json
 import sys
@@ -30,8 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from ...data import Data, load_data
-from ...errors import InputError
 from ...models import mlp
+from ...shipping import command_line
 from ...store import write_atomically
 from ...sweep import RESULTS
 from ...train import evaluate, fit
@@ -184,17 +183,7 @@ def networks(name: str, found: Shipped) -> tuple[nn.Sequential, Generator]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the networks; see the module."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=write.__doc__)
-    parser.add_argument("--data", default="data", metavar="DIR", help="where data sets are (default: ./data)")
-    parser.add_argument("--out", default=RESULTS, type=Path, help="the folder of results (default: the package's)")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # on tensors this small, several wait for each other
-    try:
-        print(f"wrote {write(options.out, options.data)}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return command_line(COMMAND, write, RESULTS, arguments)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ to half precision; digits, in sixteenths, are so already. Command:
     python -m tutorial_lib.papers.dropout_augmentation.page
 """
 
-import argparse
 import io
 import json
 import sys
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from ...data import load_data
-from ...errors import InputError
+from ...shipping import command_line
 from ...store import write_atomically
 from ...sweep import RESULTS
 from .layers import PICTURES, autoencoder, squared_error, trained
@@ -97,17 +96,7 @@ def shipped_layer(folder: Path = RESULTS) -> Layer:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the layer; see the module."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=write_layer.__doc__)
-    parser.add_argument("--data", default="data", metavar="DIR", help="where data sets are (default: ./data)")
-    parser.add_argument("--out", default=RESULTS, type=Path, help="the folder of results (default: the package's)")
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # on tensors this small, several wait for each other
-    try:
-        print(f"wrote {write_layer(options.out, options.data)}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return command_line(COMMAND, write_layer, RESULTS, arguments)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Weights are rounded to half precision before accuracies are measured, so that wh
     python -m tutorial_lib.papers.ninr.pad                                # the chosen ones again, and their weights
 """
 
-import argparse
 import base64
 import io
 import json
@@ -24,6 +23,7 @@ from torch import nn
 from ...data import held_out, load_data
 from ...draw import pick
 from ...errors import InputError
+from ...shipping import command_line
 from ...store import write_atomically
 from ...sweep import RESULTS, Sweep, cells_of, check_network, difference, provenance
 from ...train import evaluate
@@ -169,16 +169,7 @@ def shipped_networks(folder: Path = RESULTS) -> list[dict]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the weights; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m tutorial_lib.papers.ninr.pad", description=write_weights.__doc__)
-    parser.add_argument("--out", default="runs", help="where the table of ninr/pad is (default: ./runs)")
-    parser.add_argument("--data", default="data", metavar="DIR", help="where data sets are (default: ./data)")
-    options = parser.parse_args(arguments)
-    try:
-        print(f"wrote {write_weights(options.out, options.data)}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return command_line("python -m tutorial_lib.papers.ninr.pad", write_weights, "runs", arguments)
 
 
 if __name__ == "__main__":
