@@ -333,7 +333,8 @@ def _draw_tables(found: pd.DataFrame):
     return figure
 
 
-EXPLORERS = (paint, bound_explorer, tables)
+EXPLORERS = (paint, bound_explorer)
+"""Those that need no measured table; `tables` joins them when there is one."""
 
 
 def live():
