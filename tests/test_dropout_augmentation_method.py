@@ -497,3 +497,34 @@ def test_chance_is_below_how_often_x_star_exists(n, d, k):
     assert 0.1 < bound < 0.95 and exists >= directions
     assert stats.binomtest(directions, tries, bound).pvalue > 1e-4
     assert stats.binomtest(exists, tries, bound, "less").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_bound_of_nearest_holds_before_it_has_converged(steps, monkeypatch):
+    """The proof that no x* is near may not rest on Newton's method having ended: half ε times its square lies below the
+    minimum that a general minimiser finds, and, this near to it, above nothing."""
+    g = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(12, 6, generator=g).double(), 0.3 * torch.randn(12, generator=g).double()
+    x = torch.rand(20, 6, generator=g).double()
+    a = (x @ weight.T + bias).clamp_min(0)
+    wanted = a * (torch.rand(a.shape, generator=g) < 0.5)
+    epsilon = (weight.square().sum() / 6).item()  # of the decade 0
+    lowest = []
+    for image, t in zip(x.numpy(), wanted.numpy(), strict=True):
+
+        def value(z, image=image, t=t):
+            h = weight.numpy() @ z + bias.numpy()
+            v = np.where(t > 0, h - t, h.clip(0))
+            return (v @ v + epsilon * (z - image) @ (z - image)) / 2
+
+        lowest.append(optimize.minimize(value, image, tol=1e-12).fun)
+    monkeypatch.setattr(existence, "range", lambda most: range(steps if most == 200 else most), raising=False)
+    z, _, bound = nearest(weight, bias, x, wanted, decades=(0,))
+    reached, lowest = epsilon * bound.square() / 2, torch.tensor(lowest)
+    assert (reached <= lowest + 1e-7).all() and (reached[lowest > 1e-3] > 0).double().mean() > 0.5
+    v = existence.violations(weight, bias, z, wanted)
+    value = (v.square().sum(1) + epsilon * (z - x).square().sum(1)) / 2
+    slope = (v @ weight + epsilon * (z - x)).square().sum(1)
+    if steps == 1:
+        assert (slope > 1e-6).any()  # there is something that has not converged
+    assert torch.allclose(reached, (value - slope / (2 * epsilon)).clamp_min(0), rtol=1e-9, atol=1e-12)
