@@ -8,9 +8,8 @@ from torch import nn
 
 from tutorial_lib import evaluate, load_data
 from tutorial_lib.data import Data
-from tutorial_lib.draw import pick
+from tutorial_lib.draw import decoded, pick
 from tutorial_lib.papers.dropout_augmentation import cost, layers, sweeps
-from tutorial_lib.papers.dropout_augmentation.figures import decoded
 from tutorial_lib.papers.dropout_augmentation.method import Dropout, activations, back_project
 from tutorial_lib.papers.dropout_augmentation.sweeps import (
     DIMMED,

@@ -13,9 +13,8 @@ from torch import nn
 
 from tutorial_lib import evaluate
 from tutorial_lib.data import Data
-from tutorial_lib.draw import pick
+from tutorial_lib.draw import decoded, pick
 from tutorial_lib.papers._vpn import cost, information, maps, method, sweeps
-from tutorial_lib.papers._vpn.figures import decoded
 from tutorial_lib.papers._vpn.method import Generator
 from tutorial_lib.papers._vpn.scenes import scenes
 from tutorial_lib.papers._vpn.sweeps import (

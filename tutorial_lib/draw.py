@@ -1,7 +1,9 @@
 """What every wing's tables and figures share."""
 
+import base64
 import io
 
+import numpy as np
 import pandas as pd
 
 OKABE_ITO = ["#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7", "#999999"]
@@ -93,6 +95,26 @@ def curves(axis, table: pd.DataFrame, styles: dict[str, dict], series: str, x: s
             axis.fill_between(line[x], line["value"] - line["sem"], line["value"] + line["sem"],
                               color=style["color"], alpha=0.2, lw=0)  # fmt: skip
     axis.set(**labels)
+
+
+def packed(image) -> str:
+    """An image of numbers in [0, 1], a tensor [C, H, W] or [H, W], as text for a table: its bytes in base 64.
+
+    What lies outside is cut off.
+    """
+    return base64.b64encode((image.clamp(0, 1) * 255).round().byte().cpu().numpy().tobytes()).decode()
+
+
+def decoded(text: str) -> np.ndarray:
+    """A packed image as an array [H, W] or [H, W, 3] of bytes; it must be square.
+
+    >>> decoded(base64.b64encode(bytes(range(4))).decode()).tolist()
+    [[0, 1], [2, 3]]
+    """
+    values = np.frombuffer(base64.b64decode(text), np.uint8)
+    channels = 1 if round(len(values) ** 0.5) ** 2 == len(values) else 3
+    side = round((len(values) / channels) ** 0.5)
+    return values.reshape(channels, side, side).transpose(1, 2, 0).squeeze()
 
 
 def small_png(figure, width: int = 640, colours: int = 48) -> bytes:

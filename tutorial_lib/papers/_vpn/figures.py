@@ -1,12 +1,11 @@
 """The figures and tables of "Variational Positive-incentive Noise": views of its sweeps, and how they are drawn."""
 
-import base64
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
+from ...draw import OKABE_ITO, curves, decoded, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG, reported
 from .cost import COST, EACH, SHARED
@@ -121,18 +120,6 @@ def name_of_m(m: int) -> str:
     ('no noise', 'm = 4')
     """
     return f"m = {m:g}" if m else "no noise"
-
-
-def decoded(text: str) -> np.ndarray:
-    """A packed image as an array [H, W] or [H, W, 3] of bytes.
-
-    >>> decoded(base64.b64encode(bytes(range(4))).decode()).tolist()
-    [[0, 1], [2, 3]]
-    """
-    values = np.frombuffer(base64.b64decode(text), np.uint8)
-    channels = 1 if round(len(values) ** 0.5) ** 2 == len(values) else 3
-    side = round((len(values) / channels) ** 0.5)
-    return values.reshape(channels, side, side).transpose(1, 2, 0).squeeze()
 
 
 def draw_maps(table: pd.DataFrame, dataset: str):

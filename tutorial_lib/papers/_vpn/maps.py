@@ -1,6 +1,5 @@
 """Where on images the learned noise lies: on scenes whose objects are known, and on the ink of grey images (Fig. 4)."""
 
-import base64
 import copy
 from functools import lru_cache
 
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ...data import Data
+from ...draw import packed
 from ...sweep import Sweep
 from . import SLUG
 from .method import variance_derivative
@@ -47,11 +47,6 @@ def pictures(config: dict, seed: int) -> tuple[Data, Tensor | None]:
         return _scenes(config["train"], config["test"], config["size"], seed, config["device"])
     data = prepared(config, seed)
     return data, data.x_test[:, 0] >= INK if data.x_test.shape[1] == 1 else None
-
-
-def packed(image: Tensor) -> str:
-    """An image [C, H, W] of numbers in [0, 1] as text: its bytes in base 64."""
-    return base64.b64encode((image * 255).round().byte().cpu().numpy().tobytes()).decode()
 
 
 def maps_cell(config: dict, kind: str, seed: int) -> list[dict]:

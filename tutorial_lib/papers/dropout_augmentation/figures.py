@@ -1,11 +1,9 @@
 """The figures of "Dropout as Data Augmentation": views of its sweeps, and how they are drawn."""
 
-import base64
-
 import numpy as np
 import pandas as pd
 
-from ...draw import OKABE_ITO, curves, mean_and_sem, panels, pick, seeds_of
+from ...draw import OKABE_ITO, curves, decoded, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG
 from .cost import COST, KINDS
@@ -92,20 +90,6 @@ def draw_dropped(table: pd.DataFrame, dataset: str):
         axis.set(title=f"p = {p:g}", xlabel="share of units dropped", ylabel="density")
     axes[0].legend(fontsize="x-small", title=f"{units} units", title_fontsize="x-small")
     return figure
-
-
-def decoded(text: str) -> np.ndarray:
-    """A packed image as an array [H, W] or [H, W, 3] of bytes.
-
-    >>> decoded(base64.b64encode(bytes(range(4))).decode()).tolist()
-    [[0, 1], [2, 3]]
-    """
-    values = np.frombuffer(base64.b64decode(text), np.uint8)
-    side = round(len(values) ** 0.5)
-    if side * side == len(values):
-        return values.reshape(side, side)
-    side = round((len(values) / 3) ** 0.5)
-    return values.reshape(3, side, side).transpose(1, 2, 0)
 
 
 def _show(axis, text: str, title: str = "") -> None:

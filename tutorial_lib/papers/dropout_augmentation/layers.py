@@ -1,11 +1,10 @@
 """What is measured for "Dropout as Data Augmentation" beside training: pictures of x*, its existence, finding it."""
 
-import base64
-
 import torch
 from torch import Tensor, nn
 
 from ...data import Data
+from ...draw import packed
 from ...inject import inject, remove
 from ...sweep import Sweep
 from ...train import evaluate, fit
@@ -58,11 +57,6 @@ def found(how: str, model: nn.Sequential, x: Tensor, wanted: list[Tensor | None]
     return back_project(model, x, wanted, steps=config["steps"], rates=rates, mean_over=mean_over)
 
 
-def _packed(pixels: Tensor) -> str:
-    """An image in [0, 1] as text: bytes in base64."""
-    return base64.b64encode((pixels.clamp(0, 1) * 255).round().byte().cpu().numpy().tobytes()).decode()
-
-
 def _outside(pixels: Tensor) -> float:
     """The share of pixels outside of the image range, in percent."""
     return 100 * ((pixels < -MARGIN) | (pixels > 1 + MARGIN)).float().mean().item()
@@ -110,11 +104,11 @@ def pictures_cell(config: dict, scheme: str, seed: int) -> list[dict]:
         if seed == 0:
             shown, dropped = pixels(x_star).reshape(len(x), config["draws"], -1), 1 - masks[0].mean(1)
             for i in range(config["shown"][0]):
-                rows.append({"measure": "image", "how": how, "x": i, "draw": 0, "text": _packed(pixels(x[i : i + 1]))})
+                rows.append({"measure": "image", "how": how, "x": i, "draw": 0, "text": packed(pixels(x[i : i + 1]))})
                 for k in range(config["shown"][1]):
                     share = dropped[i * config["draws"] + k].item()
                     row = {"measure": "image", "how": how, "x": i, "draw": k + 1, "value": share}
-                    rows.append({**row, "text": _packed(shown[i, k])})
+                    rows.append({**row, "text": packed(shown[i, k])})
     return rows + (_features(model, x, pixels, config, seed) if scheme == DROPOUT else [])
 
 
@@ -140,13 +134,13 @@ def _features(model: nn.Sequential, x: Tensor, pixels, config: dict, seed: int) 
         if seed == 0:
             for i in range(config["shown"][0]):
                 for k in range(5):
-                    text = _packed(pixels(new[5 * i + k][None])[0])
+                    text = packed(pixels(new[5 * i + k][None])[0])
                     rows.append({"measure": "feature off", "how": how, "x": i, "draw": k, "text": text})
     if seed == 0:
         for i in range(config["shown"][0]):
             for k in range(5):
                 weights = pixels(encoder[5 * i + k][None])[0] - pixels(torch.zeros_like(encoder[:1]))[0]
-                text = _packed(0.5 + weights / weights.abs().max() / 2)
+                text = packed(0.5 + weights / weights.abs().max() / 2)
                 rows.append({"measure": "feature", "how": "weights", "x": i, "draw": k, "text": text})
     return rows
 
