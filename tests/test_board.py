@@ -273,7 +273,7 @@ def test_the_page_of_all_claims_is_complete_and_lean():
         assert KINDS[e["kind"]].split("δ")[0] in card.select_one(".tl-meta").text
     settings = sum(len(e["settings"]) for e in entries if len(e["settings"]) > 1)
     assert len(page.select("details tbody tr")) == settings
-    assert len(board(entries).html) < 640_000 and not page.select("img, [src], link")
+    assert len(board(entries).html) < 600_000 and not page.select("img, [src], link")
 
 
 def test_the_same_entries_give_the_same_page():

@@ -639,3 +639,35 @@ def test_the_picture_to_take_away_shows_everything(opened, tmp_path, title):
     picture = Image.open(tmp_path / "picture.png").convert("RGB")
     figure = root.locator(".tl-figure").bounding_box()
     assert picture.width == pytest.approx(2 * figure["width"], abs=3) and len(picture.getcolors(1 << 20)) > 50
+
+
+def test_the_panel_trains_what_its_controls_say(monkeypatch):
+    """A control that nothing reads, or a training that is not the one that the legend names."""
+    from test_live import parts
+
+    from tutorial_lib.papers._vpn import method
+
+    calls, train = [], method.train_with_noise
+
+    def watched(base, noise, x, y, *, m, fixed, **how):
+        shown = (noise.gamma, noise.reading, noise.bound) if isinstance(noise, method.Generator) else noise
+        calls.append((len([*base.parameters()]), shown, m, fixed, how["epochs"]))
+        return train(base, noise, x, y, m=m, fixed=fixed, **how)
+
+    monkeypatch.setattr(method, "train_with_noise", watched)
+    controls, message = parts(explorers.live())
+    controls["epochs"].value, controls["base"].value = 2, "softmax regression"
+    controls["γ"].value, controls["draws m"].value, controls["bound C (0: none)"].value = 0.1, 3, 0.25
+    for _ in range(2):  # the same again: nothing to train
+        controls["Train"].click()
+    assert calls == [(2, (0.1, "deviation", 0.25), 3, False, 2)]
+    assert "softmax regression, joint, Algorithm 1, γ = 0.1, m = 3, Σ < 0.25:" in message.value
+    controls["training"].value, controls["Σ read as in"].value = "fixed base", "eq. (20)"
+    controls["bound C (0: none)"].value = 0.0
+    controls["Train"].click()
+    controls["training"].value = "random"
+    controls["Train"].click()
+    controls["training"].value = "none"
+    controls["Train"].click()
+    assert calls[1:] == [(2, (0.1, "variance", None), 3, True, 2), (2, method.random_pixels, 3, False, 2)]
+    assert "softmax regression, none:" in message.value and "300 digits" in message.value

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tutorial_lib.draw import pick
 from tutorial_lib.papers._vpn import claims as vpn_claims
-from tutorial_lib.papers._vpn import figures
+from tutorial_lib.papers._vpn import explorers, figures
 from tutorial_lib.papers._vpn.claims import CLAIMS
 from tutorial_lib.papers._vpn.cost import EACH, SHARED
 from tutorial_lib.papers._vpn.figures import EXPERIMENTS
@@ -143,9 +143,6 @@ def test_views_hold_the_kinds_that_their_claims_compare(smoke):
     joint = {NONE, LONGER, RANDOM, JOINT, BLIND, FROZEN, EVEN, SHUFFLED}
     for item in ("table-1", "table-3"):
         assert set(ITEMS[item].view(smoke[ITEMS[item].sweep.name])["kind"]) == joint
-    assert set(figures.STYLES) == joint | {FIXED}
-    looks = [(style["color"], style["ls"], style["marker"]) for style in figures.STYLES.values()]
-    assert len(set(looks)) == len(looks)
     views = {item: set(ITEMS[item].view(smoke["vpn/curves"])["m"]) for item in ("fig-2", "fig-3")}
     assert views == {"fig-2": {0, 1}, "fig-3": {1, 2}}
 
@@ -351,3 +348,36 @@ def test_decoded_images_keep_rows_columns_and_channels():
     assert found.shape == (4, 4, 3) and found[1, 2].tolist() == [6, 22, 38]
     found = figures.decoded(base64.b64encode(values[0].tobytes()).decode())
     assert found.shape == (4, 4) and found[1, 2] == 6
+
+
+def test_the_explorer_of_tables_shows_ours_and_the_papers(smoke, monkeypatch):
+    """A gain over another base's or another optimiser's baseline, the paper's numbers under the wrong table, or a way
+    of testing that takes the other's accuracies."""
+    views = {f"vpn/table-{k}": ITEMS[f"table-{k}"].view(twice(smoke["vpn/training"])) for k in (1, 2)}
+    monkeypatch.setattr(explorers, "shipped_tables", lambda name: [{"dataset": "digits", "budget": "smoke"}])
+    monkeypatch.setattr(explorers, "read_table", lambda name, dataset, budget: views[name])
+    found = explorers.accuracies()
+    ours = pick(found, source="ours (smoke)", optimizer=AS_PAPER, base="SR")
+    for item, kind, test, measure in (
+        ("1: trained jointly", JOINT, "with noise", "accuracy"),
+        ("1: trained jointly", JOINT, "without noise", "accuracy, no noise"),
+        ("2: on a fixed base", FIXED, "with noise", "accuracy"),
+    ):
+        part = pick(ours, item=item, test=test).set_index("noise")
+        rows = pick(views[f"vpn/table-{item[0]}"], optimizer=AS_PAPER, base="SR", measure=measure)
+        baseline = pick(rows, kind=NONE)["value"].mean()
+        for noise in (DNN3, "ResNet10", "DNN3, eq. (20)"):
+            values = pick(rows, kind=kind, generator=noise)["value"]
+            assert part.loc[noise, "value"] == pytest.approx(values.mean(), abs=0.006)
+            assert part.loc[noise, "gain"] == pytest.approx(values.mean() - baseline, abs=0.006)
+            assert part.loc[noise, "sem"] == pytest.approx(values.sem(), abs=0.006) and part.loc[noise, "seeds"] == 2
+        assert part.loc[NONE, "gain"] == 0 and (RANDOM in part.index) == (item[0] == "1")
+    printed = pick(found, source="the paper", dataset="cifar-10", base="ResNet34").set_index(["item", "test", "noise"])
+    assert printed.loc[("1: trained jointly", "with noise", "ResNet18"), ["value", "gain"]].tolist() == [74.29, -6.59]
+    assert printed.loc[("1: trained jointly", "without noise", "ResNet18"), "value"] == 70.95
+    assert printed.loc[("1: trained jointly", "with noise", "random"), "value"] == 77.06
+    assert printed.loc[("2: on a fixed base", "with noise", "ResNet18"), ["value", "gain"]].tolist() == [82.56, 1.68]
+    keys = ["source", "dataset", "optimizer", "item", "test", "base", "noise"]
+    assert not found.duplicated(keys).any() and set(found["item"]) == {"1: trained jointly", "2: on a fixed base"}
+    page = explorers.tables().html
+    assert "data:image/png" in page and "74.29" in page and len(page) < 200_000

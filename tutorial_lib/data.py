@@ -134,14 +134,14 @@ def _read(name: str, folder: Path, size: int | None):
             f"unknown data set {name!r}: choose from {', '.join(NAMES)}, or give the path of an .npz file or of a "
             "folder of images by class"
         )
+    own = name not in NAMES
+    if own:
+        arrays, told = _renumbered(arrays, path.name)
+        source += told
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    if name in NAMES:
-        return arrays, name, source, digest.hexdigest()
-    label = _safe_name(path, digest.hexdigest())
-    arrays, told = _renumbered(arrays, label)
-    return arrays, label, source + told, digest.hexdigest()
+    return arrays, _safe_name(path, digest.hexdigest()) if own else name, source, digest.hexdigest()
 
 
 def held_out(data: Data, share: float, seed: int) -> tuple[Data, Tensor, Tensor]:

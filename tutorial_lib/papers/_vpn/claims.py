@@ -114,7 +114,9 @@ def steadier(kind: str, generator: str, than: str, other: str):
             own = gains(table, way)
             deep = [column[1] for column in own if column[1].startswith("ResNet")]
             found.append(_spread(own, (deep or [""])[0] if name == "deep" else name))
-        return margins({} if None in [None if f is None else 0 for f in found] else {"over bases": found[1] - found[0]})
+        if any(f is None for f in found):
+            return margins({})
+        return margins({"over bases": found[1] - found[0]})
 
     return rule
 

@@ -29,17 +29,9 @@ from .sweeps import (
 )
 
 STYLES = {
-    NONE: {"color": OKABE_ITO[0], "ls": ":", "marker": "o"},
-    LONGER: {"color": OKABE_ITO[7], "ls": ":", "marker": "."},
-    RANDOM: {"color": OKABE_ITO[1], "ls": "--", "marker": "v"},
     JOINT: {"color": OKABE_ITO[4], "ls": "-", "marker": "s"},
     FIXED: {"color": OKABE_ITO[5], "ls": "-", "marker": "D"},
-    BLIND: {"color": OKABE_ITO[2], "ls": "-.", "marker": "^"},
-    FROZEN: {"color": OKABE_ITO[4], "ls": "--", "marker": "P"},
-    EVEN: {"color": OKABE_ITO[3], "ls": "--", "marker": "X"},
-    SHUFFLED: {"color": OKABE_ITO[6], "ls": "-.", "marker": "<"},
 }
-"""Kinds of training; "from the start": with the noise of a generator that was trained before."""
 
 WITH, WITHOUT = "accuracy", "accuracy, no noise"
 
