@@ -136,7 +136,7 @@ def _read(name: str, folder: Path, size: int | None):
         )
     own = name not in NAMES
     if own:
-        arrays, told = _renumbered(arrays, path.name)
+        arrays, told = _renumbered(arrays, path.name.removesuffix(".npz"))
         source += told
     digest = hashlib.sha256()
     for array in arrays:
