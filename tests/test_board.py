@@ -215,6 +215,30 @@ def test_marks_stand_where_their_numbers_are():
     assert [span.text for span in page.select(".tl-ends span")] == ["-4.4", "6.4"]
 
 
+def test_marks_of_settings_stand_where_their_numbers_are():
+    """Two settings of one entry, from -3 to 2, with 4 % more on either side; one without an end; δ = 1 on both sides."""
+    settings = [
+        {"setting": "a", "verdict": "holds", "margin": -1.0, "interval": [-3.0, 1.0]},
+        {"setting": "b", "verdict": "not decided", "margin": 2.0, "interval": [None, None]},
+        {"setting": "c", "verdict": "not testable", "why": "too dark"},
+    ]
+    e = entry(settings=settings, kind="equal", delta=1.0, measured=0.0, interval=[-1.0, 1.0], reported=None)
+    table = soup(board([e])).select_one("table.tl-set")
+
+    def places(tag):
+        return {k.strip("- "): float(v) for k, v in (part.split(":") for part in tag["style"].split(";"))}
+
+    assert places(table) == pytest.approx({"z": 100 * 3.2 / 5.4, "d": 100 * 2.2 / 5.4, "e": 100 * 4.2 / 5.4}, abs=0.06)
+    first, second, third = (row.select("td")[-1] for row in table.select("tbody tr"))
+    assert places(first) == pytest.approx({"l": 100 * 0.2 / 5.4, "w": 400 / 5.4, "m": 100 * 2.2 / 5.4}, abs=0.06)
+    assert places(second) == pytest.approx({"l": 0, "w": 100, "m": 100 * 5.2 / 5.4}, abs=0.06)
+    assert not third.has_attr("style") and [row["class"] for row in table.select("tbody tr")] == [
+        ["tl-s0"],
+        ["tl-s3"],
+        ["tl-s4"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "borders"), [("every", []), ("no worse", [-2]), ("equal", [-2, 2]), ("theorem", [-2, 2])]
 )

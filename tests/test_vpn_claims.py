@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tutorial_lib.papers._vpn import reported
-from tutorial_lib.papers._vpn.claims import CLAIMS, FINDINGS, SAME
-from tutorial_lib.papers._vpn.figures import EXPERIMENTS
-from tutorial_lib.papers._vpn.information import LOGISTIC, POSTERIOR, TRAINED
-from tutorial_lib.papers._vpn.sweeps import (
+from tutorial_lib.papers.vpn import reported
+from tutorial_lib.papers.vpn.claims import CLAIMS, FINDINGS, SAME
+from tutorial_lib.papers.vpn.figures import EXPERIMENTS
+from tutorial_lib.papers.vpn.information import LOGISTIC, POSTERIOR, TRAINED
+from tutorial_lib.papers.vpn.sweeps import (
     AS_PAPER,
     BLIND,
     DNN3,

@@ -15,9 +15,9 @@ from test_book import CHROMIUM, Page, browser, control  # noqa: F401
 from tutorial_lib import evaluate, fit
 from tutorial_lib.data import load_data
 from tutorial_lib.errors import InputError
-from tutorial_lib.papers._vpn import bound, explorers, page
-from tutorial_lib.papers._vpn.explorers import base_log_q, bound_explorer, mean_answer, paint, sum_log_q
-from tutorial_lib.papers._vpn.method import train_with_noise
+from tutorial_lib.papers.vpn import bound, explorers, page
+from tutorial_lib.papers.vpn.explorers import base_log_q, bound_explorer, mean_answer, paint, sum_log_q
+from tutorial_lib.papers.vpn.method import train_with_noise
 from tutorial_lib.sweep import RESULTS
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the explorers")
@@ -645,7 +645,7 @@ def test_the_panel_trains_what_its_controls_say(monkeypatch):
     """A control that nothing reads, or a training that is not the one that the legend names."""
     from test_live import parts
 
-    from tutorial_lib.papers._vpn import method
+    from tutorial_lib.papers.vpn import method
 
     calls, train = [], method.train_with_noise
 

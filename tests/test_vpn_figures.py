@@ -8,13 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from tutorial_lib.draw import pick
-from tutorial_lib.papers._vpn import claims as vpn_claims
-from tutorial_lib.papers._vpn import explorers, figures
-from tutorial_lib.papers._vpn.claims import CLAIMS
-from tutorial_lib.papers._vpn.cost import EACH, SHARED
-from tutorial_lib.papers._vpn.figures import EXPERIMENTS
-from tutorial_lib.papers._vpn.information import LOGISTIC, POSTERIOR, TRAINED
-from tutorial_lib.papers._vpn.sweeps import (
+from tutorial_lib.papers.vpn import claims as vpn_claims
+from tutorial_lib.papers.vpn import explorers, figures
+from tutorial_lib.papers.vpn.claims import CLAIMS
+from tutorial_lib.papers.vpn.cost import EACH, SHARED
+from tutorial_lib.papers.vpn.figures import EXPERIMENTS
+from tutorial_lib.papers.vpn.information import LOGISTIC, POSTERIOR, TRAINED
+from tutorial_lib.papers.vpn.sweeps import (
     AS_PAPER,
     BLIND,
     DNN3,

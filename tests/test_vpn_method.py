@@ -12,8 +12,8 @@ from torch import nn
 
 from tutorial_lib import fit
 from tutorial_lib._torchvision import torchvision
-from tutorial_lib.papers._vpn import bound, method
-from tutorial_lib.papers._vpn.method import Generator, hessian_diagonal, predict, scores, train_with_noise, vpn_loss
+from tutorial_lib.papers.vpn import bound, method
+from tutorial_lib.papers.vpn.method import Generator, hessian_diagonal, predict, scores, train_with_noise, vpn_loss
 
 each_reading = pytest.mark.parametrize("reading", method.READINGS)
 each_positive = pytest.mark.parametrize("positive", method.POSITIVE)

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from tutorial_lib.papers._vpn.scenes import SHAPES, background_share, correlation, edges, input_gradient, scenes
+from tutorial_lib.papers.vpn.scenes import SHAPES, background_share, correlation, edges, input_gradient, scenes
 
 L = math.sqrt(1 - 0.25**2)  # half the length of the cross's bars, half as wide as ½
 MOMENTS = {  # ∫ r² dA / A² around the centroid: a shape's own number, whatever its size and rotation

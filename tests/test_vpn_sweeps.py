@@ -14,10 +14,10 @@ from torch import nn
 from tutorial_lib import evaluate
 from tutorial_lib.data import Data
 from tutorial_lib.draw import decoded, pick
-from tutorial_lib.papers._vpn import cost, information, maps, method, sweeps
-from tutorial_lib.papers._vpn.method import Generator
-from tutorial_lib.papers._vpn.scenes import scenes
-from tutorial_lib.papers._vpn.sweeps import (
+from tutorial_lib.papers.vpn import cost, information, maps, method, sweeps
+from tutorial_lib.papers.vpn.method import Generator
+from tutorial_lib.papers.vpn.scenes import scenes
+from tutorial_lib.papers.vpn.sweeps import (
     BLIND,
     DNN3,
     EVEN,

@@ -201,7 +201,7 @@ def _row(e: dict, scale: tuple[float, float]) -> str:
     decides = html.escape(e["decides"] or "") if len(e["settings"]) > 1 else ""
     mean = f"mean over settings: {number(e['mean'], e['unit'])}" if decides and e["mean"] is not None else ""
     told = f"{_interval(e)}<small>{'; '.join(filter(None, [decides, mean]))}</small>" if shown else ""
-    picture = _bar(e["measured"], e["interval"], scale, e, e["reported"]) if shown else ""
+    picture = _bar(e, scale) if shown else ""
     note = "; ".join(filter(None, [_count(e), e["why"], e.get("problem")]))
     ends = f' data-ends="{number(scale[0], e["unit"])} … {number(scale[1], e["unit"])}"' if shown else ""
     seeds = f"{e['budget']}, {e['seeds']} seeds" if e["budget"] != "reported" else "reported numbers"
@@ -226,22 +226,33 @@ def _behind(entries: list[dict]) -> str:
             scale = _scale([s["interval"] for s in tested], [s["margin"] for s in tested], r)
             lines = "".join(_setting(s, scale, r) for s in r["settings"])
             parts.append(
-                "<table><thead><tr><th>setting</th><th>verdict</th><th>margin [interval]</th>"
-                f'<td aria-hidden="true"></td></tr></thead><tbody>{lines}</tbody></table>'
+                f'<table class="tl-set" style="{_lines(scale, r)}"><thead><tr><th>setting</th><th>verdict</th>'
+                '<th>margin [interval]</th><td aria-hidden="true"></td></tr></thead>'
+                f"<tbody>{lines}</tbody></table>"
             )
         parts.append(f"<pre><code>{html.escape(r['command'])}</code></pre>")
     return f"<details><summary>Quotation, settings, command</summary>{''.join(parts)}</details>"
 
 
 def _setting(s: dict, scale: tuple[float, float], e: dict) -> str:
-    told, picture = html.escape(s.get("why") or ""), ""
+    """A row of the forest plot of one entry: there are over a thousand, so the style sheet draws them from numbers."""
+    told, places = html.escape(s.get("why") or ""), ""
     if "interval" in s:
         low, high = (number(v, e["unit"]) for v in s["interval"])
-        told, picture = f"{number(s['margin'], e['unit'])} [{low}, {high}]", _bar(s["margin"], s["interval"], scale, e)
+        told = f"{number(s['margin'], e['unit'])} [{low}, {high}]"
+        left, right = _at(s["interval"][0], scale, scale[0]), _at(s["interval"][1], scale, scale[1])
+        places = f' style="--l:{left:g};--w:{right - left:.3g};--m:{_at(s["margin"], scale):g}"'
+    k = VERDICTS.index(s["verdict"])
     return (
-        f'<tr><th scope="row">{html.escape(s["setting"])}</th><td>{_sign(s["verdict"])}</td><td>{told}</td>'
-        f'<td class="tl-f">{picture}</td></tr>'  # nothing in it is text
+        f'<tr class="tl-s{k}"><th scope="row">{html.escape(s["setting"])}</th><td><i>{ICONS[s["verdict"]]}</i> '
+        f"{s['verdict']}</td><td>{told}</td><td{places}></td></tr>"  # nothing in the last one is text
     )
+
+
+def _lines(scale: tuple[float, float], e: dict) -> str:
+    """Where zero and the borders are in all rows of such a plot."""
+    places = {"z": _zero(e), **dict(zip("de", _borders(e), strict=False))}
+    return ";".join(f"--{name}:{_at(value, scale):g}" for name, value in places.items())
 
 
 def _borders(e: dict) -> list[float]:
@@ -262,18 +273,20 @@ def _scale(intervals: list, margins: list, e: dict) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _bar(margin: float, interval: list, scale: tuple[float, float], e: dict, reported: float | None = None) -> str:
+def _at(value: float | None, scale: tuple[float, float], end: float = 0.0) -> float:
+    """Where a value is, in percent of the axis; what is not finite is at its `end`."""
+    value = end if value is None or not math.isfinite(value) else value
+    return round(min(100.0, max(0.0, 100 * (value - scale[0]) / (scale[1] - scale[0]))), 1)
+
+
+def _bar(e: dict, scale: tuple[float, float]) -> str:
     """A row of the forest plot, in percent of its width: zero, the borders, interval, margin, the paper's value."""
-
-    def at(value: float | None, end: float) -> float:
-        value = end if value is None or not math.isfinite(value) else value
-        return round(min(100.0, max(0.0, 100 * (value - scale[0]) / (scale[1] - scale[0]))), 1)
-
-    low, high = at(interval[0], scale[0]), at(interval[1], scale[1])
-    lines = f'<s style="left:{at(_zero(e), 0):g}%"></s>'
-    lines += "".join(f'<s class="tl-d" style="left:{at(b, 0):g}%"></s>' for b in _borders(e))
-    mark = f'<u style="left:{at(reported, 0):g}%"></u>' if reported is not None else ""
-    return f'{lines}<i style="left:{low:g}%;width:{high - low:.3g}%"></i><b style="left:{at(margin, 0):g}%"></b>{mark}'
+    low, high = (_at(value, scale, end) for value, end in zip(e["interval"], scale, strict=True))
+    lines = f'<s style="left:{_at(_zero(e), scale):g}%"></s>'
+    lines += "".join(f'<s class="tl-d" style="left:{_at(b, scale):g}%"></s>' for b in _borders(e))
+    mark = f'<u style="left:{_at(e["reported"], scale):g}%"></u>' if e["reported"] is not None else ""
+    spread = f'<i style="left:{low:g}%;width:{high - low:.3g}%"></i>'
+    return f'{lines}{spread}<b style="left:{_at(e["measured"], scale):g}%"></b>{mark}'
 
 
 def _support(e: dict) -> str:

@@ -79,7 +79,12 @@ COST = Sweep(
                 "rounds": 2, "calls": 1,
             }
         },
-        "desk": {"default": {**_COST, "seeds": 10, "data": {}, "bases": ["SR", "DNN3", "ResNet10"], "m": [1, 2, 4, 8]}},
+        "desk": {  # the batches of the digits' tables
+            "default": {
+                **_COST, "seeds": 10, "data": {}, "batch_size": 16, "bases": ["SR", "DNN3", "ResNet10"],
+                "m": [1, 2, 4, 8], "rounds": 5,
+            }
+        },
         "paper": {
             "default": {**_COST, "seeds": 10, "data": {}, "bases": ["SR", "DNN3", "ResNet18"], "m": [1, 2, 4, 8, 16]}
         },
