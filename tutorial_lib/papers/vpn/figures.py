@@ -240,12 +240,13 @@ def draw_cost(table: pd.DataFrame, dataset: str):
             part = pick(table, base=base, measure="update", way=way)
             style = {way: {"color": OKABE_ITO[(4, 5, 3)[k]], "ls": ls, "marker": "osD"[k]}}
             curves(axis, part.assign(way=f"{base}: {way}"), {f"{base}: {way}": style[way]}, "way",
-                   xlabel="draws an image, m", ylabel="time of an update (in updates without noise)")  # fmt: skip
+                   xlabel="draws an image, m", ylabel="time of an update\n(in updates without noise)")  # fmt: skip
     axis.set(yscale="log", xscale="log")
     counts = sorted(pick(table, measure="update", way=SHARED)["x"].unique())
     axis.set_xticks(counts, [f"{m:g}" for m in counts])
     axis.set_xticks([], minor=True)
-    axis.legend(fontsize="x-small", title=f"{dataset}, {seeds_of(table)}", title_fontsize="x-small")
+    axis.legend(fontsize="x-small", title=f"{dataset}, {seeds_of(table)}", title_fontsize="x-small",
+                loc="center left", bbox_to_anchor=(1, 0.5))  # fmt: skip
     return figure
 
 
