@@ -190,12 +190,18 @@ def draw_bound(table: pd.DataFrame, dataset: str):
     return figure
 
 
-_LABELS = (
-    ("change", "change of the noise over labels (%)"),
-    ("accuracy", "test accuracy (%)"),
-    ("agreement", "agrees with the plain argmax (%)"),
-    ("follows", "says the wrong label the noise is for (%)"),
-)
+_LABELS = {
+    "change of the noise over labels (%)": {"change": "change"},
+    "test accuracy (%)": {
+        "accuracy": "Algorithm 2", "accuracy, no noise": "no noise", "accuracy, own label": "noise for the right label",
+    },
+    "agrees with the plain argmax (%)": {
+        "agreement": "Algorithm 2", "agreement, one noise": "noise for label 0, always",
+    },
+    "says a certain wrong label (%)": {
+        "follows": "noise for this label", "follows, chance": "noise for another wrong one",
+    },
+}  # fmt: skip
 
 
 def draw_label(table: pd.DataFrame, dataset: str):
@@ -206,14 +212,15 @@ def draw_label(table: pd.DataFrame, dataset: str):
         {"color": OKABE_ITO[0], "ls": ":", "marker": "o"},
         {"color": OKABE_ITO[5], "ls": "--", "marker": "D"},
     ]
-    for axis, (measure, label) in zip(axes, _LABELS, strict=True):
-        found = [m for m in table["measure"].unique() if m == measure or m.startswith(f"{measure}, ")]
-        curves(axis, pick(table, measure=found), dict(zip(found, looks, strict=False)), "measure", "gamma",
-               xlabel="γ", ylabel=label)  # fmt: skip
-        least = table.loc[table["gamma"] > 0, "gamma"].min()
+    least = table.loc[table["gamma"] > 0, "gamma"].min()
+    for axis, (label, names) in zip(axes, _LABELS.items(), strict=True):
+        rows = pick(table, measure=list(names))
+        styles = dict(zip(names.values(), looks, strict=False))
+        curves(axis, rows.assign(name=rows["measure"].map(names)), styles, "name", "gamma", xlabel="γ", ylabel=label)
         axis.set_xscale("symlog", linthresh=least)
-        axis.legend(fontsize="x-small")
-    axes[0].legend(fontsize="x-small", title=f"{dataset}, {seeds_of(table)}", title_fontsize="x-small")
+        if len(names) > 1:
+            axis.legend(fontsize="x-small")
+    axes[0].set_title(f"{dataset}, {seeds_of(table)}", fontsize="small")
     return figure
 
 
