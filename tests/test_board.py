@@ -216,7 +216,7 @@ def test_marks_stand_where_their_numbers_are():
 
 
 def test_marks_of_settings_stand_where_their_numbers_are():
-    """Two settings of one entry, from -3 to 2, with 4 % more on either side; one without an end; δ = 1 on both sides."""
+    """Two settings of one entry, from -3 to 2 and 4 % more on either side; one without an end; δ = 1."""
     settings = [
         {"setting": "a", "verdict": "holds", "margin": -1.0, "interval": [-3.0, 1.0]},
         {"setting": "b", "verdict": "not decided", "margin": 2.0, "interval": [None, None]},

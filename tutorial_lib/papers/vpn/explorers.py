@@ -333,8 +333,7 @@ def _draw_tables(found: pd.DataFrame):
     return figure
 
 
-EXPLORERS = (paint, bound_explorer)
-"""Those that need no measured table; `tables` joins them when there is one."""
+EXPLORERS = (paint, bound_explorer, tables)
 
 
 def live():

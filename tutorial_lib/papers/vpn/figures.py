@@ -163,7 +163,7 @@ def draw_scenes(table: pd.DataFrame, dataset: str):
         axis.set(xlabel=label, ylim=(len(names) - 0.5, -0.5))
         axis.grid(axis="x", alpha=0.3)
     axes[1].axvline(0, color="0.6", lw=1)
-    axes[0].legend(fontsize="x-small", title=f"{dataset}, {seeds_of(table)}", title_fontsize="x-small")
+    axes[0].legend(fontsize="x-small", title=seeds_of(table), title_fontsize="x-small", loc="lower right")
     return figure
 
 
