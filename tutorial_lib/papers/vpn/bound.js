@@ -158,7 +158,7 @@
   function task(width, height) {
     const sheet = svg(width, height, { role: "group", "aria-label": "The task: p(y = 1 | x) at nine x, to be dragged", style: "cursor:ns-resize" });
     const { inner, across, up } = frame(sheet, width, height, X[0] - 0.3, X[N - 1] + 0.3, [-2, -1, 0, 1, 2], "x (no unit)", "p(y = 1 | x)");
-    words(sheet, inner.left, 13, "drag the points; bars: ± a width of the noise");
+    words(sheet, inner.left, 13, "drag the points; bars: widths");
     const steps = Array.from({ length: 93 }, (_, k) => X[0] - 0.3 + k / 20);
     line(sheet, `M${steps.map((x) => `${across(x)},${up(1 / (1 + Math.exp(-logit(found.p, x))))}`).join("L")}`, "var(--tl-soft)", { "stroke-width": 1.3, class: "tl-line tl-reference" });
     widthsAt(state, X[stop]).forEach((s, k) => { // one deviation to either side, of the noise of either label
@@ -235,10 +235,10 @@
     const ticks = Array.from({ length: 2 * most + 1 }, (_, k) => Number(((k - most) * step).toPrecision(3)));
     const sheet = svg(width, height, { role: "img", "aria-label": `What noise tells at x = ${X[stop]}` });
     const { inner, across, up } = frame(sheet, width, height, -far, far, ticks, "ε (in units of x)", "probability of label 1");
-    words(sheet, inner.left, 13, `at x = ${String(X[stop]).replace("-", "−")}:`);
-    [["Bayes", 78, { style: `stroke:${ONE}` }], ["q", 150, { style: `stroke:${INK}`, "stroke-dasharray": "7 4" }], ["p(y|x)", 196, { class: "tl-mark" }]].forEach(([name, left, style]) => {
-      make("path", { d: `M${inner.left + left},9h24`, class: "tl-line", ...style }, sheet);
-      words(sheet, inner.left + left + 28, 13, name);
+    words(sheet, inner.left, 13, `x = ${String(X[stop]).replace("-", "−")}:`);
+    [["Bayes", 62, { style: `stroke:${ONE}` }], ["q", 132, { style: `stroke:${INK}`, "stroke-dasharray": "7 4" }], ["p(y|x)", 168, { class: "tl-mark" }]].forEach(([name, left, style]) => {
+      make("path", { d: `M${inner.left + left},9h18`, class: "tl-line", ...style }, sheet);
+      words(sheet, inner.left + left + 22, 13, name);
     });
     const e = Array.from({ length: 241 }, (_, k) => far * Math.sinh((k / 120 - 1) * 4) / Math.sinh(4)); // dense in the middle
     const both = e.map((v) => joint(found.p, widths, stop, v)), top = Math.max(...both.flat());
