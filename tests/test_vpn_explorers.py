@@ -14,7 +14,9 @@ from test_book import CHROMIUM, Page, browser, control  # noqa: F401
 
 from tutorial_lib import evaluate, fit
 from tutorial_lib.data import load_data
+from tutorial_lib.draw import pick
 from tutorial_lib.errors import InputError
+from tutorial_lib.papers import read_table
 from tutorial_lib.papers.vpn import bound, explorers, page
 from tutorial_lib.papers.vpn.explorers import base_log_q, bound_explorer, mean_answer, paint, sum_log_q
 from tutorial_lib.papers.vpn.method import train_with_noise
@@ -622,8 +624,8 @@ def test_the_slider_plays(opened):
 def test_without_scripts_there_is_a_picture(browser, name):  # noqa: F811
     with Page(browser, name, java_script_enabled=False) as plain:
         pictures = plain.page.locator(".tl-explorer img")
-        assert pictures.count() == 2
-        for k in range(2):
+        assert pictures.count() == len(explorers.EXPLORERS) == 3
+        for k in range(3):
             assert pictures.nth(k).is_visible() and pictures.nth(k).bounding_box()["width"] > 400
 
 
@@ -671,3 +673,41 @@ def test_the_panel_trains_what_its_controls_say(monkeypatch):
     controls["Train"].click()
     assert calls[1:] == [(2, (0.1, "variance", None), 3, True, 2), (2, method.random_pixels, 3, False, 2)]
     assert "softmax regression, none:" in message.value and "300 digits" in message.value
+
+
+# --- Tables 1 and 2
+
+
+def test_gains_are_differences_seed_by_seed_and_the_papers_are_its_own():
+    """Means of different seeds, an error of accuracies beside a gain, a table's baseline in the place of another's."""
+    found = explorers.accuracies()
+    keys = ["source", "dataset", "optimizer", "item", "test", "base", "noise"]
+    assert not found.duplicated(keys).any() and (found.loc[found["noise"] == "none", "gain"] == 0).all()
+    table = read_table("vpn/table-1", "digits", "desk")
+    alone, learned = (
+        pick(table, base="SR", optimizer="Adam", kind=kind, measure="accuracy").set_index("seed")["value"]
+        for kind in ("none", "joint")
+    )
+    (row,) = pick(found, source="ours (desk)", dataset="digits", optimizer="Adam", item="1: trained jointly",
+                  test="with noise", base="SR", noise="DNN3").to_dict("records")  # fmt: skip
+    gains = [learned[seed] - alone[seed] for seed in range(5)]
+    assert row["gain"] == pytest.approx(np.mean(gains), abs=0.006) and row["seeds"] == 5
+    assert row["sem"] == pytest.approx(np.std(gains, ddof=1) / 5**0.5, abs=0.006)
+    assert row["value"] == pytest.approx(learned.mean(), abs=0.006)
+    theirs = pick(found, source="the paper", dataset="cifar-10", item="1: trained jointly", base="DNN3", noise="random")
+    assert theirs["gain"].round(2).tolist() == [1.23] * 2 and theirs["sem"].isna().all()  # 48.15 and 46.92
+
+
+@in_browser
+def test_the_lowest_of_gains_is_the_darkest(opened):
+    """Losses shown as nothing, with the colour of zero."""
+    root = found_in(opened, "What noise gains, by base and noise")
+    cells = root.locator("rect.tl-cell:not([data-value=''])")
+    values = [float(v) for v in cells.evaluate_all("cells => cells.map(c => c.dataset.value)")]
+    fills = cells.evaluate_all("cells => cells.map(c => c.getAttribute('fill'))")
+    assert min(values) < 0 < max(values)
+    lowest, highest = (fills[values.index(end(values))] for end in (min, max))
+    assert lowest == "#00224e" and highest == "#fee838"  # the ends of cividis
+    shown = root.locator(".tl-legend").inner_text().split("\n")
+    assert shown[0].endswith(f": {min(values):.2f}") and shown[1] == f"{max(values):.2f}"
+    assert "points over the base alone" in root.inner_text()

@@ -18,8 +18,8 @@
     box.bottom = box.top + tall * ys.length;
     const height = box.bottom + 48;
     const values = new Map(rows.map((i) => [`${column[spec.x][i]}|${column[spec.y][i]}`, i]));
-    const top = Math.max(...rows.map((i) => column[spec.value][i]));
-    const shade = (v) => Math.max(0, Math.min(9, Math.round((9 * v) / top)));
+    const top = Math.max(...rows.map((i) => column[spec.value][i])), least = Math.min(0, ...rows.map((i) => column[spec.value][i]));
+    const shade = (v) => Math.max(0, Math.min(9, Math.round((9 * (v - least)) / (top - least || 1))));
     const picked = values.get(`${state[spec.x]}|${state[spec.y]}`);
     const text = spec.readout.replace(/\{(\w+)\}/g, (_, n) =>
       n in state ? show(state[n]) : picked === undefined ? "–" : n === spec.value || n === spec.error ? fixed(column[n][picked]) : column[n][picked] === null ? "–" : show(column[n][picked]));
@@ -62,7 +62,7 @@
     legend.replaceChildren();
     const bar = make("span", { class: "tl-bar" }, null);
     CIVIDIS.forEach((colour) => make("i", { style: `background:${colour}` }, bar));
-    legend.append(`${spec.names[spec.value]}: 0 `, bar, ` ${fixed(top)}`, make("span", { class: "tl-note" }, null, spec.note || ""));
+    legend.append(`${spec.names[spec.value]}: ${least ? fixed(least) : 0} `, bar, ` ${fixed(top)}`, make("span", { class: "tl-note" }, null, spec.note || ""));
     readout.textContent = text;
     return svg;
   }

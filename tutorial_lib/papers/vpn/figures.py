@@ -90,7 +90,7 @@ _CURVES = {
 
 def draw_curves(table: pd.DataFrame, dataset: str):
     """Figs. 2 and 3: loss, training and test accuracy by epoch, without noise and with m draws an image."""
-    figure, axes = panels(3, columns=3)
+    figure, axes = panels(3)
     base = ", ".join(table["base"].unique())
     styles = {name_of_m(m): style for m, style in _CURVES.items() if m in set(table["m"])}
     named = table.assign(m=table["m"].map(name_of_m))
@@ -99,7 +99,7 @@ def draw_curves(table: pd.DataFrame, dataset: str):
         ("training accuracy", "training accuracy (%)"),
         ("accuracy", "test accuracy (%)"),
     )
-    for axis, (measure, label) in zip(axes, kinds, strict=True):
+    for axis, (measure, label) in zip(axes[:3], kinds, strict=True):
         curves(axis, pick(named, measure=measure), styles, "m", xlabel="epoch", ylabel=label)
     axes[0].legend(fontsize="x-small", title=f"{base} on {dataset}, {seeds_of(table)}", title_fontsize="x-small")
     return figure
@@ -184,7 +184,7 @@ def draw_bound(table: pd.DataFrame, dataset: str):
     axes[0].plot(exact.index, exact, color="0.6", lw=4, alpha=0.5, label="I(T, E)", zorder=0)
     axes[0].axhline(entropy, color="0.6", lw=1, ls=":")
     axes[0].annotate("H(T)", (1, entropy), fontsize=8, va="bottom")
-    axes[0].legend(fontsize="x-small", title=seeds_of(table), title_fontsize="x-small")
+    axes[0].legend(fontsize="x-small", title=seeds_of(table), title_fontsize="x-small", loc="center right")
     curves(axes[1], pick(table, measure="gap"), _QS, "q", "ratio", xlabel="width for label 1 / width for label 0",
            ylabel="nats", title="gap: a mean KL divergence", xscale="log")  # fmt: skip
     return figure
