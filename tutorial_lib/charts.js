@@ -39,7 +39,7 @@
         rect.addEventListener("click", () => choose({ [spec.x]: x, [spec.y]: y }));
         const told = [`${spec.names[spec.x]} ${show(x)}`, `${spec.names[spec.y]} ${show(y)}`, level === null ? "no value" : measured(i)];
         rect.addEventListener("pointerenter", () => tip(svg, left + cell / 2, upper, told, width));
-        if (x === y) make("circle", { cx: left + 6, cy: upper + 6, r: 3, class: "tl-balanced" }, svg);
+        if (x === y && typeof x === "number") make("circle", { cx: left + 6, cy: upper + 6, r: 3, class: "tl-balanced" }, svg);
         if (level !== null && cell > 26) {
           make("text", {
             x: left + cell / 2, y: upper + tall / 2 + size / 3, "text-anchor": "middle", "font-size": size,

@@ -266,7 +266,7 @@
 
   // The sums: H(T) = I + H(T|E), the bound, and the gap between it and I.
   function sums(width) {
-    const { now, price, error } = found, height = 150, sheet = svg(width, height, { role: "img", "aria-label": "H(T) is I(T, E) and H(T|E); I(T, E) is the bound and the gap" });
+    const { now, price, error } = found, height = 150, sheet = svg(width, height, { role: "group", "aria-label": "H(T) is I(T, E) and H(T|E); I(T, E) is the bound and the gap" });
     const inner = { left: 12, right: width - 12 }, X_ = (v) => inner.left + ((Math.max(BELOW, Math.min(-BELOW, v)) - BELOW) / (-2 * BELOW)) * (inner.right - inner.left);
     [-0.6, -0.4, -0.2, 0, 0.2, 0.4, 0.6].forEach((v) => {
       [16, 52, 88].forEach((y) => make("line", { x1: X_(v), x2: X_(v), y1: y, y2: y + 17, class: v ? "tl-grid" : "tl-axis" }, sheet));
