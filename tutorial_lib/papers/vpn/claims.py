@@ -401,28 +401,28 @@ CLAIMS = [
 FINDINGS = [
     Finding(
         "information-reached", BOUND.subject, "contradicted",
-        "The bound is one, and what it loses is known. But a classifier that sees image plus noise reached none of "
-        "what the noise tells, even where that is nearly all.",
+        "On a task that can be computed the bound loses what the theory says. There a network that sees an input plus its "
+        "noise gained nothing of what the noise tells, even where that is nearly all.",
     ),
     Finding(
         "joint-promotes", "digits", "not decided",
-        "A generator that is trained along is said always to improve a classifier. On the digits none of ours is shown "
-        "to do so: the paper's steadier one makes noise too weak to matter.", headline=True,
+        "A generator of noise that is trained along is said always to improve a classifier. On the digits none of ours is "
+        "shown to do so; with the paper's steadier one hardly anything changes.", headline=True,
     ),
     Finding(
         "printed-promotes", "the paper's tables", "mixed",
-        "Nor is it always in the paper's own tables: some gains are beyond counting error, and in some cells, each "
-        "with a ResNet for a generator, the classifier is worse.", budget="reported",
+        "Nor is it always in the paper's own tables: a few gains are beyond counting error, most are not, and in some "
+        "cells, each with a ResNet for a generator, the classifier is worse.", budget="reported",
     ),
     Finding(
         "looks-at-the-image", SCENES.subject, "not decided",
-        "Does the noise find the background? On scenes whose objects are known the generator learned one map for all "
-        "images. It is no better on its own image than on another.",
+        "Does the noise find the background? On scenes whose objects are known it lies there no more than if each image "
+        "had the map of another one, to a fraction of a point.",
     ),
     Finding(
         "no-noise-at-test", "digits", "not decided",
-        "Noise at test can be left out where it is weak. Bases that grew up with a ResNet's strong noise seem to need "
-        "it, but five runs differ too much to say by how much.",
+        "Noise at test can be left out where it is weak. Two of three bases that grew up with a ResNet's strong noise "
+        "seem to need it, but five runs differ too much to be sure.",
     ),
 ]  # fmt: skip
 """This chapter's answer in five lines."""
