@@ -401,13 +401,13 @@ CLAIMS = [
 FINDINGS = [
     Finding(
         "information-reached", BOUND.subject, "contradicted",
-        "On a task that can be computed the bound loses what the theory says. There a network that sees an input plus its "
-        "noise gained nothing of what the noise tells, even where that is nearly all.",
+        "On a task that can be computed the bound loses what the theory says. There a network that sees an input plus "
+        "its noise gained nothing of what the noise tells, even where that is nearly all.",
     ),
     Finding(
         "joint-promotes", "digits", "not decided",
-        "A generator of noise that is trained along is said always to improve a classifier. On the digits none of ours is "
-        "shown to do so; with the paper's steadier one hardly anything changes.", headline=True,
+        "A generator of noise that is trained along is said always to improve a classifier. On the digits none of ours "
+        "is shown to do so; with the paper's steadier one hardly anything changes.", headline=True,
     ),
     Finding(
         "printed-promotes", "the paper's tables", "mixed",
@@ -416,8 +416,8 @@ FINDINGS = [
     ),
     Finding(
         "looks-at-the-image", SCENES.subject, "not decided",
-        "Does the noise find the background? On scenes whose objects are known it lies there no more than if each image "
-        "had the map of another one, to a fraction of a point.",
+        "Does the noise find the background? On scenes whose objects are known it lies there no more than if each "
+        "image had the map of another one, to a fraction of a point.",
     ),
     Finding(
         "no-noise-at-test", "digits", "not decided",
