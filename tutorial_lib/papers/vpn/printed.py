@@ -8,12 +8,12 @@ from ...draw import pick
 from . import reported
 
 
-def _printed(item: str) -> tuple[dict, pd.DataFrame]:
-    """The cells of a table, each with its counting error, and the table; a cell's key is all that names it."""
+def _printed(item: str) -> dict:
+    """The cells of a table, each with its counting error; a cell's key is all that names it."""
     table = pick(reported.tables(), item=item)
     keys = table[["dataset", "base", "generator", "noise_at_test"]].itertuples(index=False, name=None)
     error = [reported.counting_error(v, d) for v, d in zip(table["value"], table["dataset"], strict=True)]
-    return dict(zip(keys, zip(table["value"], error, strict=True), strict=True)), table
+    return dict(zip(keys, zip(table["value"], error, strict=True), strict=True))
 
 
 def _contrasts(cells: dict, settings: dict[str, dict]) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def gains(*items: str):
     def rule() -> pd.DataFrame:
         cells, settings = {}, {}
         for item in items:
-            own, _ = _printed(item)
+            own = _printed(item)
             cells |= {(item, *key): value for key, value in own.items()}
             for dataset, base, generator, noise in own:
                 if generator not in ("none", "random") and noise == "yes":
@@ -46,7 +46,7 @@ def spread(one: tuple[str, str], other: tuple[str, str]):
     """A rule: the deviation over bases and data sets of the printed gains by one way, less that by another: exact."""
 
     def over_cells(item: str, generator: str) -> float:
-        cells, _ = _printed(item)
+        cells = _printed(item)
         noise = "no" if generator == "random" else "yes"
         own = [
             v[0] - cells[d, b, "none", "no"][0] for (d, b, g, n), v in cells.items() if g == generator and n == noise
@@ -62,7 +62,7 @@ def spread(one: tuple[str, str], other: tuple[str, str]):
 
 def four() -> pd.DataFrame:
     """Table 3: ResNet34 with the generator ResNet18, less its baseline, less 4."""
-    cells, _ = _printed("table-3")
+    cells = _printed("table-3")
     keys = [("tiny-imagenet", "ResNet34", g, n) for g, n in (("ResNet18", "yes"), ("none", "no"))]
     chosen = {key: cells[key] for key in keys} | {"four": (4.0, 0.0)}
     return _contrasts(chosen, {"ResNet34, generator ResNet18": {keys[0]: 1, keys[1]: -1, "four": -1}})
@@ -72,7 +72,7 @@ def at_test() -> pd.DataFrame:
     """The printed accuracies with noise at test less those without, of Tables 1 and 3."""
     cells, settings = {}, {}
     for item in ("table-1", "table-3"):
-        own, _ = _printed(item)
+        own = _printed(item)
         cells |= {(item, *key): value for key, value in own.items()}
         for dataset, base, generator, noise in own:
             if noise == "yes":
