@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,20 @@ def explorer(
         f'<img alt="{html.escape(title)}" src="data:image/png;base64,{source}"></div>'
         f'<script>{script}({data}, "{identity}"{f", {compute.strip()}" if compute else ""});</script>'
     )
+
+
+def page_script(wing: str, name: str, shipped=None) -> str:
+    """The source of the function that computes in the page, for `explorer`: the file `name` of the package `wing`.
+
+    In it ``SHIPPED`` is what `shipped` says, numbers, text, lists and dicts, and ``halves(text)`` gives the numbers
+    that `draw.halves` has packed.
+    """
+    compute, halves = ((place / file).read_text(encoding="utf-8").strip() for place, file in (
+        (files(wing), name), (_HERE, "halves.js"),
+    ))  # fmt: skip
+    # "</" would end the script element early
+    data = json.dumps(shipped, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    return f"((SHIPPED, halves) =>\n{compute})(\n{data},\n{halves})"
 
 
 def live_panel(controls: dict[str, tuple], label: str, compute: Callable[..., tuple]):

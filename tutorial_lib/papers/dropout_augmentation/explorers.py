@@ -1,15 +1,11 @@
 """The explorers of this chapter: two that the page computes by itself, one of measured errors; and the live panel."""
 
-import base64
-import json
-from importlib.resources import files
-
 import numpy as np
 import pandas as pd
 import torch
 
-from ...draw import OKABE_ITO, in_order, mean_and_sem, panels, pick
-from ...explore import Explorer, explorer, live_panel
+from ...draw import OKABE_ITO, halves, in_order, mean_and_sem, panels, pick
+from ...explore import Explorer, explorer, live_panel, page_script
 from ...train import evaluate
 from .. import read_table, shipped
 from . import SLUG
@@ -24,17 +20,10 @@ _STEPS = [*range(11), 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 55, 60]
 _UNSCALED, _SCALED, _EXACT = "as they are", "times 1/(1 − p)", "solved exactly"
 
 
-def _script(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
-
-
 def x_star() -> Explorer:
     """Units of a small trained layer switched off, and the image that would have done it, found in the page."""
     layer, (rate,) = shipped_layer(), PICTURES.config("desk", "digits")["rates"]
-    shipped = {
-        name: base64.b64encode(getattr(layer, name).astype("<f2").tobytes()).decode()
-        for name in ("weight", "bias", "images")
-    }
+    shipped = {name: halves(getattr(layer, name)) for name in ("weight", "bias", "images")}
     shipped |= {
         "labels": layer.labels.tolist(), "rate": rate, "margin": MARGIN, "exact": _EXACT, "scaled": _SCALED,
     }  # fmt: skip
@@ -65,7 +54,7 @@ def x_star() -> Explorer:
         panels=[{"own": True}],
         names={"panel": "of", "series": "at", "x": "unit, step or pixel", "value": "value"},
         kept="units",
-        compute=_script("x_star.js").replace("LAYER", json.dumps(shipped, separators=(",", ":")), 1),
+        compute=page_script(__package__, "x_star.js", shipped),
         picture=_draw_x_star(layer),
     )  # fmt: skip
 
@@ -121,7 +110,7 @@ def densities() -> Explorer:
         ],
         names={"panel": "of", "series": "scheme", "x": "k/N, or p", "value": "probability times N, or variance"},
         digits=3,
-        compute=_script("dropped.js"),
+        compute=page_script(__package__, "dropped.js"),
         picture=_draw_densities(),
     )  # fmt: skip
 

@@ -1,19 +1,11 @@
 // Switch units of a layer off, and see which image x* would have switched them off. x* is found by gradient descent on
 // eq. (5), or by Newton's method as in existence.nearest. The layer and the digits are those of page.py.
 (() => {
-  const SHIPPED = LAYER; // filled in by explorers.py: weight, bias, images (float16 in base64), labels, rate, margin, exact, scaled
+  // SHIPPED, from explorers.py: weight, bias, images (float16 in base64), labels, rate, margin, exact, scaled
   const W = halves(SHIPPED.weight), b = halves(SHIPPED.bias), IMAGES = halves(SHIPPED.images);
   const N = b.length, D = W.length / N, SIDE = Math.sqrt(D), LAST = 60; // units, pixels, pixels a side, steps of descent
   const { exact: EXACT, scaled: SCALED } = SHIPPED; // names in menus
 
-  function halves(text) { // little-endian half precision
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), view = new DataView(bytes.buffer);
-    return Float64Array.from({ length: bytes.length / 2 }, (_, k) => {
-      const h = view.getUint16(2 * k, true), exponent = (h >> 10) & 31, fraction = h & 1023;
-      const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024);
-      return h & 0x8000 ? -size : size;
-    });
-  }
   const digit = (label) => {
     const k = SHIPPED.labels.indexOf(Number(label));
     return IMAGES.slice(k * D, (k + 1) * D);

@@ -1,13 +1,10 @@
 """The explorers of this chapter, computed in the page or from the shipped tables, and the live panel for a kernel."""
 
-import json
-from importlib.resources import files
-
 import numpy as np
 import pandas as pd
 
 from ...draw import in_order, mean_and_sem, panels, pick
-from ...explore import Explorer, explorer, live_panel
+from ...explore import Explorer, explorer, live_panel, page_script
 from .. import read_table, shipped
 from . import SLUG, method
 from .dynamics import PAPER_STRENGTHS
@@ -49,7 +46,7 @@ def toy() -> Explorer:
         symbol="step",
         log=True,
         digits=3,
-        compute=(files(__package__) / "toy.js").read_text(encoding="utf-8"),
+        compute=page_script(__package__, "toy.js"),
         picture=draw_toy(read_table(f"{SLUG}/toy-model", "none", "desk"), "none"),
     )  # fmt: skip
 
@@ -81,7 +78,7 @@ def bias() -> Explorer:
         names={"panel": "panel", "series": "training", "x": "x", "value": "loss"},
         symbol="b",
         digits=3,
-        compute=(files(__package__) / "bias.js").read_text(encoding="utf-8").replace("VALLEYS", str(_VALLEYS)),
+        compute=page_script(__package__, "bias.js", _VALLEYS),
         picture=_draw_bias(),
     )  # fmt: skip
 
@@ -260,9 +257,7 @@ def pad() -> Explorer:
         names={"panel": "panel", "series": "network", "x": "σ, or digit", "value": "percent"},
         symbol="σ",
         kept="drawing",
-        compute=(files(__package__) / "pad.js").read_text(encoding="utf-8").replace(
-            "SHIPPED", json.dumps(networks, separators=(",", ":"))
-        ),
+        compute=page_script(__package__, "pad.js", networks),
         picture=draw_pad(read_table(f"{SLUG}/pad", "mnist", "desk"), "mnist"),
     )  # fmt: skip
 

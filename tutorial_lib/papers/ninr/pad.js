@@ -1,18 +1,10 @@
 // Draw a digit, corrupt it by eq. (8), and see what three small CNNs say: the networks of pad.py, run in the page.
 (() => {
-  const NETWORKS = SHIPPED; // filled in by explorers.py: {name, program, weights, mean, deviation, size, levels, accuracy}
+  const NETWORKS = SHIPPED; // from explorers.py: {name, program, weights, mean, deviation, size, levels, accuracy}
   const SIZE = NETWORKS[0].size, OWN = "your own";
 
   // ---- the networks: a list of steps each, and their weights in half precision, in the order of the steps ----
-  function halves(text) {
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), view = new DataView(bytes.buffer);
-    return Float32Array.from({ length: bytes.length / 2 }, (_, k) => {
-      const h = view.getUint16(2 * k, true), exponent = (h >> 10) & 31, fraction = h & 1023;
-      const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024);
-      return h & 0x8000 ? -size : size;
-    });
-  }
-  for (const network of NETWORKS) network.weights = halves(network.weights);
+  for (const network of NETWORKS) network.weights = Float32Array.from(halves(network.weights));
 
   // Logits for `size` x `size` standardised pixels, row by row. a: what has been computed, [channels, size, size].
   function forward({ program, weights }, pixels) {

@@ -9,7 +9,6 @@ Weights are rounded to half precision before accuracies are measured, so that wh
     python -m tutorial_lib.papers.ninr.pad                                # the chosen ones again, and their weights
 """
 
-import base64
 import io
 import json
 import sys
@@ -21,7 +20,7 @@ import torch
 from torch import nn
 
 from ...data import held_out, load_data
-from ...draw import pick
+from ...draw import halves, pick
 from ...errors import InputError
 from ...shipping import command_line
 from ...store import write_atomically
@@ -159,7 +158,7 @@ def shipped_networks(folder: Path = RESULTS) -> list[dict]:
             networks.append(
                 {
                     "name": name, "program": known["program"], "size": 28,
-                    "weights": base64.b64encode(stored[name].tobytes()).decode(),
+                    "weights": halves(stored[name]),
                     "mean": known["scale"][0], "deviation": known["scale"][1],
                     "levels": measured["x"].tolist(), "accuracy": measured["value"].tolist(),
                 }

@@ -1,7 +1,7 @@
 // A task on a line, noise N(0, s²) whose width s depends on the label: H(T), H(T|E), I(T, E), and the bound L + H(T) of
 // eqs. (10) to (14) for a q, by quadrature as in bound.py.
 (() => {
-  const { points: X, slope: SLOPE, least: LEAST, q: Q } = TASK; // filled in by explorers.py
+  const { points: X, slope: SLOPE, least: LEAST, q: Q } = SHIPPED; // from explorers.py
   const N = X.length, COUNT = 801, SERIES = ["H(T)", "I(T, E)", "H(T|E)", "bound L + H(T)"];
   const BELOW = -0.7; // the chart ends there: a bad q's bound has no floor
 

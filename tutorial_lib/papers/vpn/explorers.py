@@ -1,15 +1,11 @@
 """The explorers of this chapter: noise painted on a digit and the bound, which the page computes; Tables 1 and 2."""
 
-import base64
-import json
-from importlib.resources import files
-
 import numpy as np
 import pandas as pd
 import torch
 
-from ...draw import OKABE_ITO, in_order, mean_and_sem, panels, pick
-from ...explore import Explorer, explorer, live_panel
+from ...draw import OKABE_ITO, halves, in_order, mean_and_sem, panels, pick
+from ...explore import Explorer, explorer, live_panel, page_script
 from .. import read_table
 from .. import shipped as shipped_tables
 from . import SLUG, bound, reported
@@ -36,14 +32,6 @@ _WORDS = {
 }  # fmt: skip
 
 
-def _script(name: str) -> str:
-    return (files(__package__) / name).read_text(encoding="utf-8")
-
-
-def _text(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype("<f2").tobytes()).decode()
-
-
 def paint() -> Explorer:
     """Noise painted on a digit, and learned noise for any label: what a small network says, computed in the page.
 
@@ -55,10 +43,10 @@ def paint() -> Explorer:
     names = [f"{label}, {kind}" for label, kind in zip(found.labels, found.kinds, strict=True)]
     data = {
         "networks": {
-            name: {"base": _text(found.bases[name]), "generator": _text(found.generators[name]), "gamma": gamma}
+            name: {"base": halves(found.bases[name]), "generator": halves(found.generators[name]), "gamma": gamma}
             for name, gamma in settings["gamma"].items()
         },
-        "images": _text(found.images), "labels": found.labels.tolist(), "names": names, "inner": settings["base"],
+        "images": halves(found.images), "labels": found.labels.tolist(), "names": names, "inner": settings["base"],
         "width": settings["generator"], "words": _WORDS,
     }  # fmt: skip
     return explorer(
@@ -102,7 +90,7 @@ def paint() -> Explorer:
         symbol="strength",
         digits=3,
         kept="painting",
-        compute=_script("paint.js").replace("NETWORKS", json.dumps(data, separators=(",", ":")), 1),
+        compute=page_script(__package__, "paint.js", data),
         picture=_draw_paint(found),
     )  # fmt: skip
 
@@ -225,7 +213,7 @@ def bound_explorer() -> Explorer:
         log=True,
         digits=4,
         kept="task",
-        compute=_script("bound.js").replace("TASK", json.dumps(data, ensure_ascii=False, separators=(",", ":")), 1),
+        compute=page_script(__package__, "bound.js", data),
         picture=_draw_bound(),
     )  # fmt: skip
 

@@ -1,19 +1,11 @@
 // Paint noise on a digit, and see what a small network says on the mean over many draws; beside it the noise that a
 // generator has learned for a label. Networks, generators and digits are those of page.py.
 (() => {
-  const SHIPPED = NETWORKS; // filled in by explorers.py: networks {name: {base, generator, gamma}}, images (float16 in base64), labels, names, inner, width, words
+  // SHIPPED, from explorers.py: networks {name: {base, generator, gamma}}, images (float16 in base64), labels, names, inner, width, words
   const { painted: PAINTED, learned: LEARNED, even: EVEN, none: NONE, own: OWN, waiting: WAITING, "as painted": AS_PAINTED } = SHIPPED.words; // in menus
   const KINDS = [PAINTED, LEARNED, EVEN], D = 64, SIDE = 8, CLASSES = 10, PAIRS = 250, FLOOR = 1e-6, PATTERN = 0.3;
 
   // ---- networks of linear layers with ReLU in between ----
-  function halves(text) { // little-endian half precision
-    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), view = new DataView(bytes.buffer);
-    return Float64Array.from({ length: bytes.length / 2 }, (_, k) => {
-      const h = view.getUint16(2 * k, true), exponent = (h >> 10) & 31, fraction = h & 1023;
-      const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024);
-      return h & 0x8000 ? -size : size;
-    });
-  }
   function layers(text, sizes) {
     const weights = halves(text);
     let at = 0;
