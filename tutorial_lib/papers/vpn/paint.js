@@ -281,7 +281,7 @@
     const inner = { left: 66, right: width - 14, top: HEAD, bottom: height - 104 }, row = (inner.bottom - inner.top) / CLASSES;
     const X = (p) => inner.left + p * (inner.right - inner.left), Y = (c) => inner.top + (c + 0.5) * row;
     const part = make("g", { role: "img", tabindex: 0, "aria-label": "Mean probability of each class; arrow keys go from class to class", style: "outline-offset:-2px" }, sheet);
-    words(part, inner.left, 13, `mean probability over ${2 * PAIRS} draws`);
+    words(part, 0, 13, `mean probability over ${2 * PAIRS} draws`);
     [0, 0.25, 0.5, 0.75, 1].forEach((p) => {
       make("line", { x1: X(p), x2: X(p), y1: inner.top, y2: inner.bottom, class: p ? "tl-grid" : "tl-axis" }, part);
       words(part, X(p), inner.bottom + 15, p, { "text-anchor": "middle", "data-axis": "x" });
