@@ -402,6 +402,23 @@ def test_one_base_has_no_spread():
         assert judged(id, table[table["base"] == "SR"])["verdict"] == "not measured"
 
 
+def test_two_bases_have_a_spread():
+    """As on MNIST and CIFAR-10 at a desk: gains that lie `d` apart deviate by d/√2."""
+    for id in ("random-less-stable", "fixed-stabler"):
+        table = TABLES[id][1](marginal(id, 1.0, 0.1))
+        found = BY_ID[id].rule(table[table["base"] != "ResNet10"]).set_index("seed")["margin"]
+        all_three = BY_ID[id].rule(table).set_index("seed")["margin"]  # of gains -d, 0 and d: d
+        assert found[all_three.index].to_numpy() == pytest.approx(all_three / 2**0.5)
+
+
+def test_two_draws_are_more_than_one():
+    """The largest m of a table may be 2."""
+    table = TABLES["m-faster"][1](marginal("m-faster", 2.0, 0.1))
+    table = table[table["m"].isin([0, 1, 8])].assign(m=lambda t: t["m"].replace(8, 2))
+    assert set(BY_ID["m-faster"].rule(table)["setting"]) == {"A, m = 2", "B, m = 2"}
+    assert judged("m-faster", table)["verdict"] == "holds"
+
+
 def test_the_deep_generator_is_whichever_resnet_there_is():
     """At full size it is ResNet18, at a desk ResNet10."""
     table = TABLES["dnn3-stabler"][1](marginal("dnn3-stabler", 2.0, 0.1))
