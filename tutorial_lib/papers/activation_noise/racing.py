@@ -2,7 +2,7 @@
 
 Per image, a class leaves the race when its mean energy is certainly above that of another one, and the image is done
 when one class is left (Hoeffding races: Maron and Moore 1994). Two readings of "certainly" are here: `practical`, a gap
-of so many standard errors, and `certain`, a confidence sequence, which is valid at every number of draws at once.
+of so many standard errors, and `certain`, a test that is valid at every number of draws at once.
 """
 
 import math
@@ -10,105 +10,119 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.special import zeta
+from scipy import stats
 from torch import Tensor
 
-from ...inject import set_noise
+from ...inject import injected, set_noise
 from ...models import PerClass
 from .method import energy, predict
 
 Draw = Callable[[int, Tensor, range], Tensor]
 """draw(k, index, draws): energies of the images `index` under class k, [len(draws), len(index)]; see `energies_of`."""
-Rule = Callable[["State"], tuple[Tensor, Tensor]]
-"""For each image and pair of classes [N, K, K]: the mean of E_j - E_k over the draws, and how far off it may be."""
+Rule = Callable[["State", Tensor], tuple[Tensor, Tensor]]
+"""rule(state, energies), after each block of draws [m, N, K], for each image and pair of classes (j, k), as [N, K, K]:
+is E_j certainly above E_k, and is it certainly above E_k less what one is indifferent to?"""
 
 
 @dataclass
 class State:
-    """What a race knows of its images after `draws` draws: sums over draws, in double precision.
+    """Sums over `draws` draws, in double precision, of the images `index` [N].
 
-    `index` [N]: which images; `total` [N, K]: of the energies; `products` [N, K, K]: of the products of two classes'
-    energies; `wander` [N, K, K]: of the squares of E_j - E_k less a prediction from earlier draws (`certain` needs it).
+    `total` [N, K]: of energies; `products` [N, K, K]: of products of two classes' energies.
     """
 
     index: Tensor
     draws: int
     total: Tensor
     products: Tensor
-    wander: Tensor
 
     def gaps(self) -> Tensor:
         """Mean of E_j - E_k, [N, K, K]: row j, column k."""
-        mean = self.total / max(self.draws, 1)
-        return mean[:, :, None] - mean[:, None]
+        return differences(self.total) / self.draws
 
     def spread(self) -> Tensor:
-        """Standard deviation of E_j - E_k over the draws, [N, K, K]."""
+        """Standard deviation of E_j - E_k over the draws, [N, K, K]; 0 for a single draw."""
+        if self.draws < 2:
+            return torch.zeros_like(self.products)
         square = torch.diagonal(self.products, dim1=1, dim2=2)
         squares = square[:, :, None] + square[:, None] - 2 * self.products
-        return ((squares - self.draws * self.gaps().square()) / max(self.draws - 1, 1)).clamp_min(0).sqrt()
+        return ((squares - self.draws * self.gaps().square()) / (self.draws - 1)).clamp_min(0).sqrt()
 
     def add(self, energies: Tensor) -> None:
         """Take in further draws [m, N, K], in place."""
-        e, before = energies.double().transpose(0, 1), self.gaps()  # a prediction that knows the earlier draws alone
-        m, total, products = e.shape[1], e.sum(1), e.mT @ e
-        square, sums = torch.diagonal(products, dim1=1, dim2=2), total[:, :, None] - total[:, None]
-        squares = square[:, :, None] + square[:, None] - 2 * products
-        self.wander = self.wander + (squares - 2 * before * sums + m * before.square()).clamp_min(0)
-        self.draws, self.total, self.products = self.draws + m, self.total + total, self.products + products
+        e = energies.transpose(0, 1)
+        self.draws, self.total, self.products = self.draws + e.shape[1], self.total + e.sum(1), self.products + e.mT @ e
 
     def of(self, keep: Tensor) -> "State":
         """The state of some of the images, by a mask [N]."""
-        parts = (getattr(self, name)[keep] for name in ("total", "products", "wander"))
-        return State(self.index[keep], self.draws, *parts)
+        return State(self.index[keep], self.draws, self.total[keep], self.products[keep])
 
 
-def practical(errors: float = 4.0, least: int = 10) -> Rule:
+def differences(energies: Tensor) -> Tensor:
+    """E_j - E_k for all pairs of classes: [..., K] to [..., K, K].
+
+    >>> differences(torch.tensor([1.0, 3.0]))
+    tensor([[ 0., -2.],
+            [ 2.,  0.]])
+    """
+    return energies[..., :, None] - energies[..., None, :]
+
+
+def practical(errors: float = 4.0, least: int = 10, indifferent: float = 0.0) -> Rule:
     """A gap counts if it is above so many standard errors of the paired differences, once there are `least` draws.
 
-    It rests on the central limit theorem, and on differences that have a variance. It looks again and again, so its
-    error is above that of a single test; how often it errs is to be measured.
+    The errors are those of a normal law; with few draws, where the spread is not known well, the border is that of
+    Student's t of the same probability. It rests on the central limit theorem, so on differences that have a variance,
+    and it is a test for one look, taken again and again: how often it errs is to be measured.
+    `indifferent`: a class is as good as another one if it cannot be better by more than this (in units of energy).
     """
 
-    def rule(state: State) -> tuple[Tensor, Tensor]:
-        error = errors * state.spread() / math.sqrt(state.draws)
-        return state.gaps(), error if state.draws >= least else torch.full_like(error, math.inf)
+    def rule(state: State, energies: Tensor) -> tuple[Tensor, Tensor]:
+        gaps = state.gaps()
+        if state.draws < least:
+            return (torch.zeros_like(gaps, dtype=torch.bool),) * 2
+        border = stats.t.isf(stats.norm.sf(errors), state.draws - 1) * state.spread() / math.sqrt(state.draws)
+        return gaps > border, gaps + indifferent > border
 
     return rule
 
 
-def certain(bound: Tensor, classes: int, alpha: float = 0.05) -> Rule:
-    """A gap counts if a confidence sequence excludes zero: with probability 1 - `alpha` an image's best class stays.
+STAKES = tuple(0.9 / 4**k for k in range(6))
+"""What a bet of `certain` puts at stake, as a share of what it owns: an equal part of the first stake on each."""
+
+
+def certain(bound: Tensor, classes: int, risk: float = 0.05, indifferent: float = 0.0) -> Rule:
+    """A gap counts if a bet on it has multiplied its stake: an image's best class stays with probability 1 - `risk`.
 
     `bound` [N]: no energy of image i is below 0 or above bound[i]; see `largest_energy`. Draws are independent given
-    the image. Nothing else is assumed, of tails neither: with a sigmoid output heavy-tailed noise gives bounded
-    energies, too. Differences then lie in an interval of width c = 2 bound, and by Howard, Ramdas, McAuliffe and Sekhon
-    (Ann. Stat. 2021, Theorem 4) ::
+    the image. Nothing else is assumed: with a sigmoid at the output heavy-tailed noise gives bounded energies, too.
+    For differences X_t = E_j - E_k in [-R, R] and a share λ in [0, 1) the wealth ::
 
-        P(for some t: |mean_t - μ| ≥ u(V_t) / t) ≤ 2 α',    V_t = Σ_i (X_i - X̂_i)²,
+        W_n = Π_t (1 + λ X_t / R)
 
-    for any X̂_i that knows the earlier draws alone and any sub-exponential boundary u of scale c; here the one side that
-    is needed, α' = alpha / (K - 1) for each rival of the best class, and the polynomial stitched boundary (`stitched`).
+    is a nonnegative supermartingale if E[X] ≤ 0, and so is a mean of several (`STAKES`). By Ville's inequality it ever
+    reaches 1/p with probability at most p; here p = risk / (K - 1) for each rival of the best class (betting: Waudby-
+    Smith and Ramdas 2024). The rule remembers its wealth: make a new one for each race. `indifferent`: see `practical`.
     """
+    if not 0 < risk < 1:
+        raise ValueError(f"risk = {risk}: expected a probability above 0 and below 1")
+    if not (bound > 0).all():
+        raise ValueError(f"bound of {bound.min():g}: expected energies with a largest value above 0")
+    wealth = torch.zeros(2, len(STAKES), len(bound), classes, classes, dtype=torch.float64)  # logarithms
 
-    def rule(state: State) -> tuple[Tensor, Tensor]:
-        scale = 2 * bound.to(state.wander)[state.index, None, None]
-        return state.gaps(), stitched(state.wander, alpha / (classes - 1), scale) / state.draws
+    def rule(state: State, energies: Tensor) -> tuple[Tensor, Tensor]:
+        largest = bound.to(energies)[state.index][:, None, None]
+        if (energies > 1.000001 * largest[..., 0]).any():
+            raise ValueError(f"an energy of {energies.max():g} is above its bound: expected at most `bound`")
+        x = differences(energies)
+        for k, more in enumerate((x, x + indifferent)):
+            for i, stake in enumerate(STAKES):
+                wealth[k, i, state.index] += torch.log1p(stake * more / largest).sum(0)
+        enough = math.log(max(classes - 1, 1) / risk)
+        above, near = wealth[:, :, state.index].logsumexp(1) - math.log(len(STAKES)) >= enough
+        return above, near
 
     return rule
-
-
-def stitched(v: Tensor, alpha: float, scale: Tensor, eta: float = 2.0, s: float = 1.4) -> Tensor:
-    """The polynomial stitched boundary for sub-gamma sums: Howard et al. 2021, Theorem 1 and eq. (10).
-
-    A sum whose intrinsic time is `v` crosses it with probability at most `alpha`, at whatever time. `scale` is c; it is
-    started at v = c². (A boundary for sub-gamma sums is one for sub-exponential sums of the same scale.)
-    """
-    start = scale**2
-    v = torch.maximum(v, start)
-    k1, k2 = (eta**0.25 + eta**-0.25) / math.sqrt(2), (math.sqrt(eta) + 1) / 2
-    stretch = s * torch.log(torch.log(v / start) / math.log(eta) + 1) + math.log(zeta(s)) - math.log(alpha)
-    return torch.sqrt(k1**2 * v * stretch + (k2 * scale * stretch) ** 2) + k2 * scale * stretch
 
 
 def largest_energy(x: Tensor) -> Tensor:
@@ -138,7 +152,7 @@ class Race:
 
     `at`: predictions [N] by number of draws, at every look; the last are the answer. `draws` [N, K]: how many energies
     it took. `ratio` [N]: gap over spread of the winner's nearest rival, of those that were left at the image's last
-    look: after n draws Φ(√n ratio) is about how surely they are apart.
+    look; NaN where they have no spread. It is biased upwards: the winner is picked by it, and the race stops by it.
     """
 
     at: dict[int, Tensor]
@@ -146,43 +160,45 @@ class Race:
     ratio: Tensor
 
 
-def race(
-    draw: Draw, images: int, classes: int, n: int, rule: Rule, *, indifferent: float = 0.0, at: tuple[int, ...] = ()
-) -> Race:
+def race(draw: Draw, images: int, classes: int, n: int, rule: Rule, at: tuple[int, ...] = ()) -> Race:
     """Classify `images` images by eq. (9) with at most `n` draws a class, dropping classes that are certainly worse.
 
-    `at`: numbers of draws to look at beside `looks`. With `indifferent` above 0 an image is done, too, when by the rule
-    no rival left can be better than the leader by more than that (in units of energy): a choice with an effect of its
-    own. The leader itself is never dropped, so what is left may differ from the plain way in classes that came back.
+    `at`: numbers of draws to look at beside `looks`. A leader is never dropped, so the answer differs from the plain
+    way's only where a class that was dropped would have come back to win, or, with a rule that is indifferent to a
+    part of the gap, where the image was done early. Raises `ValueError` for energies that are no numbers.
     """
     if n < 1:
         raise ValueError(f"n = {n} noise samples: expected at least 1")
+    if not all(1 <= a <= n for a in at):
+        raise ValueError(f"at = {at}: expected numbers of draws from 1 to {n}")
     zero = torch.zeros(images, classes, classes, dtype=torch.float64)
-    state = State(torch.arange(images), 0, zero[..., 0], zero, zero)
+    state = State(torch.arange(images), 0, zero[..., 0], zero)
     left = torch.ones(images, classes, dtype=torch.bool)
     used, said = torch.zeros(images, classes, dtype=torch.long), torch.zeros(images, dtype=torch.long)
-    ratio, kept = torch.zeros(images, dtype=torch.float64), {}
-    for step in sorted({*looks(n), *(a for a in at if 0 < a < n)}):
+    ratio, kept = torch.full((images,), math.nan, dtype=torch.float64), {}
+    for step in sorted({*looks(n), *at}):
         if len(state.index):
-            alive, more = left[state.index], step - state.draws
-            energies = torch.zeros(more, *alive.shape, dtype=torch.float64)
+            alive, draws = left[state.index], range(state.draws, step)
+            energies = torch.zeros(len(draws), *alive.shape, dtype=torch.float64)
             for k in range(classes):
                 rows = alive[:, k].nonzero()[:, 0]
                 if len(rows):
-                    energies[:, rows, k] = draw(k, state.index[rows], range(state.draws, step)).double().cpu()
-            used[state.index] += more * alive
+                    energies[:, rows, k] = draw(k, state.index[rows], draws).double().cpu()
+            if energies.isnan().any():
+                raise ValueError("an energy is not a number: were the networks trained?")
+            used[state.index] += len(draws) * alive
             state.add(energies)
-            row, total = torch.arange(len(alive)), torch.where(alive, state.total, math.inf)
+            each, total = torch.arange(len(alive)), torch.where(alive, state.total, math.inf)
             best = predict(total)
             rival = predict(total.scatter(1, best[:, None], math.inf))
             said[state.index] = best
-            ratio[state.index] = state.gaps()[row, rival, best] / state.spread()[row, rival, best].clamp_min(1e-300)
-            gaps, error = rule(state)
-            worse = (gaps > error) & alive[:, :, None] & alive[:, None]
-            alive = alive & ~worse.any(2)
+            spread = state.spread()[each, rival, best]
+            ratio[state.index] = torch.where(spread > 0, state.gaps()[each, rival, best] / spread, math.nan)
+            above, near = rule(state, energies)
+            alive = alive & ~(above & alive[:, None]).any(2)
             left[state.index] = alive
-            better = torch.where(alive, (error - gaps)[row, :, best], -math.inf).scatter(1, best[:, None], -math.inf)
-            state = state.of(better.amax(1) > indifferent if indifferent > 0 else alive.sum(1) > 1)
+            open_ = (alive & ~near[each, :, best]).scatter(1, best[:, None], False)
+            state = state.of(open_.any(1))
         kept[step] = said.clone()
     return Race(kept, used, ratio)
 
@@ -191,11 +207,12 @@ def energies_of(model: PerClass, x: Tensor, batch_size: int = 256, common: bool 
     """Energies of the images `x` [N, C, H, W] for `race`, in full batches of images and draws.
 
     The model's noise layers decide the noise. With `common` all images and classes share each draw, as far as they are
-    still in the race, so that paired differences vary less; a draw is then a pass of its own.
+    still in the race, so that paired differences vary less; a draw is then a pass of its own. The layers' own `common`
+    is set to it, in place, and the model's `common_noise` plays no part.
     """
     model.eval()
-    if common:
-        set_noise(model, common=True)
+    if injected(model):
+        set_noise(model, common=common)
     seed = int(torch.randint(2**62, ()))
 
     @torch.inference_mode()
@@ -221,10 +238,11 @@ def energies_of(model: PerClass, x: Tensor, batch_size: int = 256, common: bool 
 def limit(right: Tensor, halves: Tensor) -> tuple[float, float]:
     """Accuracy at n = ∞ in percent, from that at n and at n / 2 draws, and its standard error over images.
 
-    `right` [N]: is the image right after n draws; `halves` [2, N]: after the first n / 2 draws alone, and after the
-    second. Accuracy at n is the chance that a mean of n draws lies on the right side, and if gaps over spreads have a
-    smooth density around zero, accuracy(n) = accuracy(∞) + c / n + O(n^-3/2). So 2 accuracy(n) - accuracy(n / 2) is
-    free of c: a jackknife in n, good where 1/√n is small against the spread of those ratios.
+    `right` [N]: is the image right after n draws, an even number of them; `halves` [2, N]: after the first n / 2 draws
+    alone, and after the second, all drawn in the plain way, and independently from image to image. If the gaps over
+    their spreads have a smooth density around zero, accuracy(n) = accuracy(∞) + c / n + O(n^-3/2). So 2 accuracy(n) -
+    accuracy(n / 2) is free of c: a jackknife in n. It is good where 1/√n is small against the scale on which that
+    density varies near zero; where the answers for n and for n / 2 differ by more than their errors, it is not yet.
     """
     each = 2 * right.double() - halves.double().mean(0)
     return 100 * each.mean().item(), 100 * each.std().item() / math.sqrt(len(each))
