@@ -116,9 +116,8 @@ def page_script(wing: str, name: str, shipped=None) -> str:
     In it ``SHIPPED`` is what `shipped` says, numbers, text, lists and dicts, and ``halves(text)`` gives the numbers
     that `draw.halves` has packed.
     """
-    compute, halves = ((place / file).read_text(encoding="utf-8").strip() for place, file in (
-        (files(wing), name), (_HERE, "halves.js"),
-    ))  # fmt: skip
+    compute = (files(wing) / name).read_text(encoding="utf-8").strip()
+    halves = (_HERE / "halves.js").read_text(encoding="utf-8").strip()
     # "</" would end the script element early
     data = json.dumps(shipped, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     return f"((SHIPPED, halves) =>\n{compute})(\n{data},\n{halves})"

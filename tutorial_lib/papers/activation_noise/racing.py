@@ -114,10 +114,11 @@ def certain(bound: Tensor, classes: int, risk: float = 0.05, indifferent: float 
         largest = bound.to(energies)[state.index][:, None, None]
         if (energies > 1.000001 * largest[..., 0]).any():
             raise ValueError(f"an energy of {energies.max():g} is above its bound: expected at most `bound`")
-        x = differences(energies)
-        for k, more in enumerate((x, x + indifferent)):
-            for i, stake in enumerate(STAKES):
-                wealth[k, i, state.index] += torch.log1p(stake * more / largest).sum(0)
+        for some in energies.split(64):  # all pairs of classes at every draw: in parts, to spare memory
+            for k, slack in enumerate((0.0, indifferent)):
+                x = (differences(some) + slack) / largest
+                for i, stake in enumerate(STAKES):
+                    wealth[k, i, state.index] += torch.log1p(stake * x).sum(0)
         enough = math.log(max(classes - 1, 1) / risk)
         above, near = wealth[:, :, state.index].logsumexp(1) - math.log(len(STAKES)) >= enough
         return above, near
@@ -197,8 +198,8 @@ def race(draw: Draw, images: int, classes: int, n: int, rule: Rule, at: tuple[in
             above, near = rule(state, energies)
             alive = alive & ~(above & alive[:, None]).any(2)
             left[state.index] = alive
-            open_ = (alive & ~near[each, :, best]).scatter(1, best[:, None], False)
-            state = state.of(open_.any(1))
+            rivals = (alive & ~near[each, :, best]).scatter(1, best[:, None], False)
+            state = state.of(rivals.any(1))
         kept[step] = said.clone()
     return Race(kept, used, ratio)
 
