@@ -123,7 +123,7 @@ MAPS = Sweep(
         "desk": {
             "default": {**_MAPS, "bases": [DNN3], "data": {"train": 2000, "test": 2000, "size": 14}},
             "digits": {"data": {}, "batch_size": 16},
-            "cifar-10": {"data": {"train": 2000, "test": 2000, "size": 16}},
+            "cifar-10": {"data": {"train": 2000, "test": 2000, "size": 16}, "derived": 10},
         },
         "paper": {"default": {**_MAPS, "batch_size": 256, "bases": [RESNET18], "deep epochs": 40, "data": {}}},
     },
