@@ -161,23 +161,26 @@ class Race:
     ratio: Tensor
 
 
-def race(draw: Draw, images: int, classes: int, n: int, rule: Rule, at: tuple[int, ...] = ()) -> Race:
+def race(draw: Draw, images: int, classes: int, n: int | Tensor, rule: Rule, at: tuple[int, ...] = ()) -> Race:
     """Classify `images` images by eq. (9) with at most `n` draws a class, dropping classes that are certainly worse.
 
-    `at`: numbers of draws to look at beside `looks`. A leader is never dropped, so the answer differs from the plain
-    way's only where a class that was dropped would have come back to win, or, with a rule that is indifferent to a
-    part of the gap, where the image was done early. Raises `ValueError` for energies that are no numbers.
+    `n` is one number for all images or one for each, [N]. `at`: numbers of draws to look at beside `looks`. A leader is
+    never dropped, so the answer differs from the plain way's only where a class that was dropped would have come back
+    to win, or, with a rule that is indifferent to a part of the gap, where the image was done early. Raises
+    `ValueError` for energies that are no numbers.
     """
-    if n < 1:
-        raise ValueError(f"n = {n} noise samples: expected at least 1")
-    if not all(1 <= a <= n for a in at):
-        raise ValueError(f"at = {at}: expected numbers of draws from 1 to {n}")
+    most = torch.as_tensor(n).expand(images)
+    least, largest = int(most.min()), int(most.max())
+    if least < 1:
+        raise ValueError(f"n = {least} noise samples: expected at least 1")
+    if not all(1 <= a <= largest for a in at):
+        raise ValueError(f"at = {at}: expected numbers of draws from 1 to {largest}")
     zero = torch.zeros(images, classes, classes, dtype=torch.float64)
     state = State(torch.arange(images), 0, zero[..., 0], zero)
     left = torch.ones(images, classes, dtype=torch.bool)
     used, said = torch.zeros(images, classes, dtype=torch.long), torch.zeros(images, dtype=torch.long)
     ratio, kept = torch.full((images,), math.nan, dtype=torch.float64), {}
-    for step in sorted({*looks(n), *at}):
+    for step in sorted({*looks(largest), *at, *most.tolist()}):
         if len(state.index):
             alive, draws = left[state.index], range(state.draws, step)
             energies = torch.zeros(len(draws), *alive.shape, dtype=torch.float64)
@@ -199,7 +202,7 @@ def race(draw: Draw, images: int, classes: int, n: int, rule: Rule, at: tuple[in
             alive = alive & ~(above & alive[:, None]).any(2)
             left[state.index] = alive
             rivals = (alive & ~near[each, :, best]).scatter(1, best[:, None], False)
-            state = state.of(rivals.any(1))
+            state = state.of(rivals.any(1) & (most[state.index] > step))
         kept[step] = said.clone()
     return Race(kept, used, ratio)
 
