@@ -169,8 +169,8 @@ def race(draw: Draw, images: int, classes: int, n: int | Tensor, rule: Rule, at:
     to win, or, with a rule that is indifferent to a part of the gap, where the image was done early. Raises
     `ValueError` for energies that are no numbers.
     """
-    most = torch.as_tensor(n).expand(images)
-    least, largest = int(most.min()), int(most.max())
+    most = torch.as_tensor(n)
+    least, largest, most = int(most.min()), int(most.max()), most.expand(images)
     if least < 1:
         raise ValueError(f"n = {least} noise samples: expected at least 1")
     if not all(1 <= a <= largest for a in at):
