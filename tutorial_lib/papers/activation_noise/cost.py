@@ -81,7 +81,7 @@ def cost_cell(config: dict, alpha_train: float, seed: int) -> list[dict]:
     a way agrees with a first plain run, and a second plain run does; ``lost`` those on which only the second one does.
     ``changed`` is the share in percent of the first race's answers that a way changes. ``accuracy`` is that at n = x,
     and ``limit`` that at n = ∞ from x plain draws, with its ``error``. ``margin`` is gap over spread of image x, from
-    all plain draws; ``kept`` the race's ratio of an image that it did not settle. Of the first seed, for balanced pairs:
+    all plain draws; ``kept`` the race's ratio of an image that it did not settle. Of the first seed, balanced pairs:
     ``image`` of one test image a class (x), its answer as value, and ``energy``: the mean of n draws under a class at
     each look of the race, with the ``error`` of its gap to the least one.
     """
