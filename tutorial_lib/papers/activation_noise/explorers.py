@@ -28,7 +28,7 @@ def accuracies() -> pd.DataFrame:
     parts = []
     for t in shipped(f"{SLUG}/fig-3"):
         table = read_table(f"{SLUG}/fig-3", t["dataset"], t["budget"])
-        table = mean_and_sem(table, _KEYS[2:], "accuracy")
+        table = mean_and_sem(table.dropna(subset="accuracy"), _KEYS[2:], "accuracy")
         parts.append(table.assign(source=f"ours ({t['budget']})", dataset=t["dataset"]))
     fig_3 = reported.fig_3().assign(source="paper, Fig. 3", dataset="cifar-10", n=1000, seeds=float("nan"))
     table_2 = reported.table_2().assign(source="paper, Table 2", seeds=10)

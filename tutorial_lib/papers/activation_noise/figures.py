@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ...draw import OKABE_ITO, mean_and_sem, seeds_of
+from ...draw import OKABE_ITO, mean_and_sem, pick, seeds_of, with_columns
 from ...sweep import Experiment
 from . import SLUG, reported
 from .cost import COST, PLAIN
@@ -99,11 +99,17 @@ def draw_alphas(table: pd.DataFrame, dataset: str):
 
 
 def draw_samples(table: pd.DataFrame, dataset: str):
-    """Fig. 7: accuracy over the number of samples n (mean and standard error over seeds), ours and Table 2."""
+    """Fig. 7: accuracy over the number of samples n (mean and standard error over seeds), ours and Table 2.
+
+    Ours of all test images, in hollow markers that of the first ones, which race on further.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 4.8), layout="constrained")
-    ours = mean_and_sem(table, ["alpha_train", "alpha_inference", "n"], "accuracy")
+    keys = ["alpha_train", "alpha_inference", "n"]
+    ours = mean_and_sem(table.dropna(subset="accuracy"), keys, "accuracy")
+    far = mean_and_sem(with_columns(table, "first").dropna(subset="first"), keys, "first")
+    far = far[far["n"] >= ours["n"].max()]
     paper = reported.table_2().query("dataset == 'cifar-10'")
     for axis, data, title in zip(
         figure.subplots(1, 2, sharey=True), (ours, paper),
@@ -113,6 +119,9 @@ def draw_samples(table: pd.DataFrame, dataset: str):
         for i, ((train, test), line) in enumerate(noisy.groupby(["alpha_train", "alpha_inference"])):
             style = {"color": OKABE_ITO[i % 8], "marker": "osD^vP*X<>"[i % 10], "ls": "-" if train == test else "--"}
             axis.errorbar(line["n"], line["accuracy"], line["sem"], label=f"({train}, {test})", capsize=2, **style)
+            if data is ours:
+                part = pick(far, alpha_train=train, alpha_inference=test)
+                axis.errorbar(part["n"], part["first"], part["sem"], capsize=2, mfc="none", lw=0.8, **style)
         axis.set(xscale="log", xlabel="number of noise samples n", ylabel="accuracy (%)", title=title)
     axis.legend(title="(α training,\n α inference)", bbox_to_anchor=(1.02, 1), loc="upper left")
     return figure
@@ -124,7 +133,11 @@ def draw_table_1(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def draw_table_2(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Table 2: mean ± standard error of ours beside the paper's columns; index the pair of α, and n."""
+    """Table 2: mean ± standard error of ours beside the paper's columns; index the pair of α, and n.
+
+    Of ours at the paper's n, and at n = 1 without noise; beside all test images the first ones, which race on further.
+    """
+    table = table[table["n"].isin([10**k for k in range(6)])]
     return _beside(table, f"ours: {dataset}", reported.table_2(), ["n"])
 
 
@@ -136,7 +149,10 @@ def _beside(table: pd.DataFrame, label: str, paper: pd.DataFrame, keys: list[str
             lambda r: f"{r['accuracy']:.2f}" + (f" ± {r['sem']:.2f}" if r["sem"] == r["sem"] else ""), axis=1
         )
 
-    columns = {label: text(mean_and_sem(table, keys, "accuracy"))}
+    columns = {label: text(mean_and_sem(table.dropna(subset="accuracy"), keys, "accuracy"))}
+    if "n" in keys and "first" in table:
+        first = mean_and_sem(table.dropna(subset="first"), keys, "first").rename(columns={"first": "accuracy"})
+        columns["its first test images"] = text(first)
     for name, part in paper.groupby("dataset", sort=False):
         columns[f"paper: {name}"] = text(part)
     return pd.DataFrame(columns).sort_index().fillna("")
