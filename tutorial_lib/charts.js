@@ -40,6 +40,9 @@
         const told = [`${spec.names[spec.x]} ${show(x)}`, `${spec.names[spec.y]} ${show(y)}`, level === null ? "no value" : measured(i)];
         rect.addEventListener("pointerenter", () => tip(svg, left + cell / 2, upper, told, width));
         if (x === y && typeof x === "number") make("circle", { cx: left + 6, cy: upper + 6, r: 3, class: "tl-balanced" }, svg);
+        if (spec.ring && level !== null && column[spec.ring][i]) {
+          for (const style of ["tl-ring-outer", "tl-ring"]) make("circle", { cx: left + cell - 7, cy: upper + 7, r: 4, class: style }, svg);
+        }
         if (level !== null && cell > 26) {
           make("text", {
             x: left + cell / 2, y: upper + tall / 2 + size / 3, "text-anchor": "middle", "font-size": size,

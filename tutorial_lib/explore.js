@@ -224,7 +224,8 @@
     }
     function save() {
       current();
-      const names = Object.keys(column), set = compute ? widgets.map(({ control }) => control) : []; // a table has them as columns
+      const names = Object.keys(column); // of a table; what is computed depends on the other controls, too
+      const set = compute ? widgets.map(({ control }) => control).filter((control) => !names.includes(control.column)) : [];
       const head = [...names.map((n) => spec.names[n] || n), ...set.map((control) => control.label)];
       const lines = everything.map((i) => [...names.map((n) => column[n][i]), ...set.map((control) => state[control.column])]);
       const text = [head, ...lines].map((r) => r.map(field).join(",") + "\r\n").join("");

@@ -48,6 +48,7 @@ def explorer(
     series: str | None = None,
     panels: list[dict] | None = None,
     reference: str | None = None,
+    ring: str | None = None,
     readout: str = "",
     note: str = "",
     notes: dict[str, str] | None = None,
@@ -66,11 +67,12 @@ def explorer(
     and powers of ten on the upright axis with ``"log": True``; the series `reference` is thin and without dots.
     `controls` is a list of ``{"column", "label"}``, in order: numbers become sliders, text becomes menus, each offering
     what the ones before it leave; a row without a value holds for every value of the control; with ``"pick": True`` the
-    control picks a cell of the heatmap and filters nothing; with ``"play": True`` it can be set going. `start` holds
-    the controls' first values, `presets` maps names to values of some, `names` the columns to names for the reader.
-    `seeds` is the column that holds how many seeds stand behind a value. `readout` is the sentence under the
-    heatmap with columns in braces; `notes` replaces the sentence under lines, by the controls' values joined with "|".
-    `picture` is a matplotlib Figure, shown where scripts do not run.
+    control picks a cell of the heatmap and filters nothing; cells whose column `ring` is not 0 have a ring; with
+    ``"play": True`` it can be set going. `start` holds the controls' first values, `presets` maps names to values of
+    some, `names` the columns to names for the reader. `seeds` is the column that holds how many seeds stand behind a
+    value. `readout` is the sentence under the heatmap with columns in braces; `notes` replaces the sentence under
+    lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where
+    scripts do not run.
 
     With `compute`, the source of a JavaScript function, there is no table: each control has its ``"values"``, and
     ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel
@@ -81,17 +83,19 @@ def explorer(
     (``choose({name: text})``) and that a link keeps beside the controls.
     """
     if compute is not None:
-        table = pd.DataFrame(columns=["panel", series, x, value, *([error] if error else [])])
+        table = pd.DataFrame(columns=["panel", *(c for c in (series, x, y, value, error, ring) if c)])
         controls = [{**control, "values": list(control["values"])} for control in controls]
-    missing = {c["column"] for c in controls if "values" not in c} | {c for c in (x, value, error, seeds, series) if c}
+    missing = {c["column"] for c in controls if "values" not in c} | {
+        c for c in (x, value, error, seeds, series, ring) if c
+    }
     missing |= {"panel"} if panels else set()
     missing -= set(table.columns)
     if missing:
         raise ValueError(f"the table has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
     spec = {
         "kind": kind, "title": title, "controls": controls, "start": start, "x": x, "y": y, "value": value,
-        "error": error, "seeds": seeds, "series": series, "panels": panels, "reference": reference, "names": names,
-        "readout": readout, "note": note, "notes": notes, "presets": presets, "kept": kept,
+        "error": error, "seeds": seeds, "series": series, "panels": panels, "reference": reference, "ring": ring,
+        "names": names, "readout": readout, "note": note, "notes": notes, "presets": presets, "kept": kept,
         "symbol": symbol, "log": log, "digits": digits, "file": title.lower().replace(" ", "-"),
         "columns": {name: _column(table[name]) for name in table.columns},
     }  # fmt: skip

@@ -2,11 +2,12 @@
 
 import pandas as pd
 
-from ...draw import mean_and_sem
-from ...explore import Explorer, explorer, live_panel
+from ...draw import halves, mean_and_sem, panels
+from ...explore import Explorer, explorer, live_panel, page_script
 from ...noise import DISTRIBUTIONS
 from .. import read_table, shipped
 from . import SLUG, reported
+from . import solved as model
 from .figures import draw_alphas, draw_densities, draw_samples, of_table_pairs
 
 _KEYS = ["source", "dataset", "distribution", "n", "alpha_train", "alpha_inference"]
@@ -149,7 +150,59 @@ def densities() -> Explorer:
     )  # fmt: skip
 
 
-EXPLORERS = (alphas, samples, densities)
+_TURNED = "turned at random"
+_NOISES = [round(0.1 * i, 1) for i in range(17)]
+
+
+def solved_model() -> Explorer:
+    """The solved model, computed in the page: accuracy over α at training and at inference, by the classes' spectra."""
+    axes, factors, normals = model.draws()
+    data = {"classes": model.CLASSES, "dimension": model.DIMENSION, "images": model.IMAGES, "turned": _TURNED,
+            "axes": halves(axes), "factors": halves(factors), "normals": halves(normals)}  # fmt: skip
+    return explorer(
+        "heatmap",
+        None,
+        title="The solved model",
+        controls=[
+            {"column": "alpha", "label": "α at training", "values": _NOISES, "pick": True, "play": True},
+            {"column": "beta", "label": "α at inference", "values": _NOISES, "pick": True},
+            {"column": "decay", "label": "Decay of the spectra", "values": [0.0, 0.5, 1.0, 1.5, 2.0, 3.0]},
+            {"column": "unlike", "label": "How unlike they are", "values": [0.0, 0.5, 1.0, 2.0]},
+            {"column": "axes", "label": "Axes of the classes", "values": [_TURNED, "shared by all"]},
+        ],
+        start={"alpha": 0.5, "beta": 0.5, "decay": 1.5, "unlike": 1.0, "axes": _TURNED},
+        presets={
+            "The figure": {"decay": 1.5, "unlike": 1.0, "axes": _TURNED},
+            "Same axes": {"decay": 1.5, "unlike": 1.0, "axes": "shared by all"},
+            "Same spectra": {"decay": 1.5, "unlike": 0.0, "axes": _TURNED},
+            "Flat spectra": {"decay": 0.0, "unlike": 0.0, "axes": _TURNED},
+        },
+        x="alpha",
+        y="beta",
+        value="accuracy",
+        ring="ring",
+        names={"alpha": "α at training", "beta": "α at inference", "accuracy": "accuracy (%)", "ring": "best in row"},
+        readout="Trained at α = {alpha}, inference at α = {beta}: accuracy {accuracy} %, with infinitely many draws.",
+        note="dot: balanced; ring: the best training for this inference",
+        compute=page_script(__package__, "solved.js", data),
+        picture=_draw_solved(),
+    )  # fmt: skip
+
+
+def _draw_solved():
+    """The explorer's picture, for pages without scripts: the whole plane, as it begins."""
+    figure, (axis,) = panels(1, columns=1)
+    axes, factors, normals = model.draws()
+    spectrum = model.spectra(factors, 1.5)
+    square, labels = model.squares(axes, normals, spectrum)
+    plane = [[model.accuracy(square, labels, spectrum, alpha, beta) for alpha in _NOISES] for beta in _NOISES]
+    image = axis.imshow(plane, cmap="cividis", vmin=0, vmax=100, origin="lower", extent=(-0.05, 1.65, -0.05, 1.65))
+    axis.set(xlabel="α at training", ylabel="α at inference")
+    figure.colorbar(image, ax=axis, label="accuracy (%)")
+    return figure
+
+
+EXPLORERS = (alphas, samples, densities, solved_model)
 
 
 def live():
