@@ -41,7 +41,7 @@
         rect.addEventListener("pointerenter", () => tip(svg, left + cell / 2, upper, told, width));
         if (x === y && typeof x === "number") make("circle", { cx: left + 6, cy: upper + 6, r: 3, class: "tl-balanced" }, svg);
         if (spec.ring && level !== null && column[spec.ring][i]) {
-          for (const style of ["tl-ring-outer", "tl-ring"]) make("circle", { cx: left + cell - 7, cy: upper + 7, r: 4, class: style }, svg);
+          for (const style of ["tl-ring-outer", "tl-ring"]) make("circle", { cx: left + cell - 6, cy: upper + 6, r: 3.5, class: style }, svg);
         }
         if (level !== null && cell > 26) {
           make("text", {

@@ -175,7 +175,7 @@ def solved_model() -> Explorer:
             "The figure": {"decay": 1.5, "unlike": 1.0, "axes": _TURNED},
             "Same axes": {"decay": 1.5, "unlike": 1.0, "axes": "shared by all"},
             "Same spectra": {"decay": 1.5, "unlike": 0.0, "axes": _TURNED},
-            "Flat spectra": {"decay": 0.0, "unlike": 0.0, "axes": _TURNED},
+            "Flat spectra": {"decay": 0.0, "unlike": 1.0, "axes": _TURNED},
         },
         x="alpha",
         y="beta",
