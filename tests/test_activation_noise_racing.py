@@ -47,7 +47,7 @@ def test_sums_are_those_of_all_draws():
     assert torch.allclose(state.spread(), both.std(0), atol=1e-9)
 
 
-def by_hand(e, rule, n, indifferent=0.0, bound=None):
+def by_hand(e, rule, n, indifferent=0.0, bound=None, at=()):
     """The race of one image, by plain loops over its energies [n, K]: answers by look, draws a class, last ratio."""
     classes, said, ratio = e.shape[1], {}, math.nan
     left, used, done = list(range(classes)), [0] * classes, False
@@ -60,7 +60,7 @@ def by_hand(e, rule, n, indifferent=0.0, bound=None):
         wealth = [np.prod(1 + stake * (x + slack) / bound) for stake in STAKES]
         return np.mean(wealth) >= (classes - 1) / 0.05
 
-    for t in looks(n):
+    for t in sorted({*looks(n), *at}):
         if not done:
             for k in left:
                 used[k] = t
@@ -103,6 +103,47 @@ def test_many_images_race_as_each_would_alone(rule, indifferent):
     assert np.allclose(found.ratio.numpy(), [alone[2] for alone in expected], rtol=1e-6)
     assert found.draws.unique().numel() > 5 and (found.draws.amax(1) < n).any()
     assert indifferent or (found.draws.amax(1) == n).any()
+
+
+@pytest.mark.parametrize("rule", ["practical", "certain"])
+def test_images_with_an_n_of_their_own_race_as_each_would_alone(rule):
+    """Answers, draws and ratios against plain loops over as many draws as each image may take, in any order of n.
+
+    What lies beyond an image's n is no number, so that one draw too many is refused; an image that is stopped too
+    early, or by its neighbour's n, has other draws and another answer; one that is through keeps its answer.
+    """
+    g = np.random.default_rng(1)
+    images, classes, ns = 80, 4, np.array([1, 2, 9, 10, 33, 100, 300])
+    n, bound = g.choice(ns, images), g.uniform(8, 30, images)
+    n[:7] = ns[::-1]
+    means = 4 + g.normal(size=(images, classes)) * g.choice([0.1, 0.5, 2.0], (images, 1))
+    e = np.clip(means + g.normal(size=(300, images, classes)), 0, bound[:, None])
+    for i in range(images):
+        e[n[i] :, i] = math.nan
+    table = torch.from_numpy(e)
+
+    def draw(k, index, draws):
+        return table[draws.start : draws.stop, index, k]
+
+    made = practical() if rule == "practical" else certain(torch.from_numpy(bound), classes)
+    found = race(draw, images, classes, torch.from_numpy(n), made, at=(7, 210))
+    steps = sorted({*looks(300), *ns.tolist(), 7, 210})
+    assert list(found.at) == steps
+    alone = [by_hand(e[:, i], rule, n[i], 0.0, bound[i], [t for t in steps if t <= n[i]]) for i in range(images)]
+    for step, said in found.at.items():
+        assert said.tolist() == [one[0][min(step, m)] for one, m in zip(alone, n, strict=True)]
+    assert found.draws.tolist() == [one[1] for one in alone]
+    assert np.allclose(found.ratio.numpy(), [one[2] for one in alone], rtol=1e-6, equal_nan=True)
+    most = found.draws.amax(1).numpy()
+    assert (most == n).any() and (most < n).any() and len(set(most)) > 7
+
+
+def test_one_n_for_all_is_that_n_for_each():
+    draw = gaussian(torch.randn(30, 4, generator=torch.Generator().manual_seed(2)))
+    one, each = (race(draw, 30, 4, n, practical()) for n in (50, torch.full((30,), 50)))
+    assert one.at.keys() == each.at.keys() and all((one.at[t] == each.at[t]).all() for t in one.at)
+    assert (one.draws == each.draws).all() and torch.equal(one.ratio, each.ratio)
+    assert len(one.draws.unique()) > 3
 
 
 def test_nobody_leaves_without_a_rule():
@@ -208,6 +249,12 @@ def test_validity_costs_draws_where_the_range_is_large():
             "at = \\(9,\\): expected numbers of draws",
         ),
         (lambda: race(gaussian([[0.0, math.nan]]), 1, 2, 5, practical()), "an energy is not a number"),
+        (lambda: race(gaussian([[0.0, 1.0]] * 3), 3, 2, torch.tensor([5, 0, 9]), practical()), "n = 0 noise samples"),
+        (lambda: race(gaussian([[0.0, 1.0]] * 2), 2, 2, torch.tensor([5, -1]), practical()), "n = -1 noise samples"),
+        (
+            lambda: race(gaussian([[0.0, 1.0]] * 2), 2, 2, torch.tensor([5, 8]), practical(), at=(6, 9)),
+            "expected numbers of draws from 1 to 8",
+        ),
     ],
 )
 def test_bad_input_is_refused(make, said):
@@ -222,6 +269,19 @@ def test_the_smallest_races():
     assert (one.draws == 1).all() and (one.at[50] == 0).all()
     single = race(gaussian([[0.0, 9.0], [9.0, 0.0]]), 2, 2, 1, practical())
     assert single.at[1].tolist() == [0, 1] and single.ratio.isnan().all()
+
+
+def test_as_many_n_as_images():
+    """One number too few would otherwise be an image that races for as long as another one may."""
+    with pytest.raises((ValueError, RuntimeError)):
+        race(gaussian([[0.0, 1.0]] * 3), 3, 2, torch.tensor([5, 9]), practical())
+
+
+@pytest.mark.xfail(
+    raises=RuntimeError, strict=True, reason="race takes the least of n, and of no numbers there is none"
+)
+def test_no_image_with_an_n_of_its_own():
+    assert race(gaussian(torch.zeros(0, 3)), 0, 3, torch.zeros(0, dtype=torch.long), practical()).draws.shape == (0, 3)
 
 
 def test_the_largest_energy_is_reached_at_a_corner():

@@ -22,7 +22,7 @@ def test_what_is_kept_is_what_noise_teaches(variance, alpha):
 
 
 def test_energies_are_those_of_simulated_noise():
-    """Tied weights, noise on the code: the least mean of a hundred thousand drawn energies is the class that is said."""
+    """Tied weights, noise on the code: the class that is said has the least mean of drawn energies."""
     rng = np.random.default_rng(3)
     axes, factors, normals = solved.draws(images=3)
     spectrum = solved.spectra(factors, 1.0)

@@ -16,7 +16,6 @@ import pytest
 
 from tutorial_lib.__main__ import main
 from tutorial_lib.papers import claims, experiments
-from tutorial_lib.papers.activation_noise import sweeps as wing
 from tutorial_lib.sweep import read_table, shipped
 
 ROOT = Path(__file__).parent.parent
@@ -261,27 +260,6 @@ def test_a_set_of_the_readers_own(tmp_path):
     run = ["run", "activation-noise/table-1", "--dataset", str(file), "--out", str(tmp_path / "out")]
     assert main(run) == 0
     assert (tmp_path / "out/activation-noise/fig-3/mine-smoke-table-1.txt").exists()
-
-
-def test_accuracy_cell_is_what_the_method_says(tmp_path):
-    """The rows of a cell against the method called by hand: no mixing up of α, n or seeds on the way."""
-    import torch
-
-    from tutorial_lib import load_data
-    from tutorial_lib.papers.activation_noise.method import accuracy_over_n, train_autoencoders
-
-    config = {**wing.ACCURACY.config("smoke"), "folder": "", "device": "cpu"}
-    rows = wing.accuracy_cell(config, "gaussian", 0.9, seed=1)
-    data = load_data("digits", seed=1, **config["data"])
-    model = train_autoencoders(data.x_train, data.y_train, alpha=0.9, epochs=2, batch_size=16, seed=1, progress=False)
-    torch.manual_seed(1)
-    accuracy, own = accuracy_over_n(model, data.x_test, data.y_test, 0.9, 10)
-    for row in rows:
-        if row["alpha_inference"] == 0.9:
-            assert row["accuracy"] == accuracy[row["n"] - 1].item()
-            assert row["error"] == pytest.approx(own[row["n"] - 1].item() / 64)
-    assert [r["n"] for r in rows if r["alpha_inference"] == 0.9] == [1, 2, 3, 5, 7, 10]
-    assert [r["n"] for r in rows if r["alpha_inference"] == 0.0] == [1]
 
 
 @pytest.mark.parametrize(

@@ -81,20 +81,14 @@ def cost_cell(config: dict, alpha_train: float, seed: int) -> list[dict]:
     a way agrees with a first plain run, and a second plain run does; ``lost`` those on which only the second one does.
     ``changed`` is the share in percent of the first race's answers that a way changes. ``accuracy`` is that at n = x,
     and ``limit`` that at n = ∞ from x plain draws, with its ``error``. ``margin`` is gap over spread of image x, from
-    all plain draws; ``kept`` the race's ratio of an image that it did not settle. Of the first seed, balanced pairs:
-    ``image`` of one test image a class (x), its answer as value, and ``energy``: the mean of n draws under a class at
-    each look of the race, with the ``error`` of its gap to the least one.
+    all plain draws; ``kept`` the race's ratio of an image that it did not settle.
     """
     data, model = trained(config, "gaussian", alpha_train, seed)
     x, y, rows = data.x_test, data.y_test.cpu(), []
     for alpha in [b for a, b in TABLE_PAIRS if a == alpha_train and b > 0]:
         torch.manual_seed(seed)
         set_noise(model, alpha_inference=alpha)
-        found = _side_by_side(config, model, x, y)
-        if seed == 0 and alpha == alpha_train:
-            one_each = torch.stack([(y == k).nonzero()[0, 0] for k in y.unique()])
-            found += _step_by_step(model, x[one_each], config["n"])
-        rows += [{"alpha_inference": alpha, **row} for row in found]
+        rows += [{"alpha_inference": alpha, **row} for row in _side_by_side(config, model, x, y)]
     return rows
 
 
@@ -144,18 +138,27 @@ def _side_by_side(config: dict, model: PerClass, x: Tensor, y: Tensor) -> list[d
     return rows
 
 
-def _step_by_step(model: PerClass, x: Tensor, n: int) -> list[dict]:
-    """Images, and step by step how they race: rows of the classes that are left at each look, until all is settled."""
+def race_cell(config: dict, alpha: float, seed: int) -> list[dict]:
+    """One race with balanced noise, step by step, for one test image of each class.
+
+    ``image`` (x): the picture as text, as value its label; ``said``: the answer. ``energy`` of a class (y) after n
+    draws: the mean, and the ``error`` of its gap to the least one, at each look for which the class was still drawn.
+    """
+    data, model = trained(config, "gaussian", alpha, seed)
+    x, y = data.x_test, data.y_test
+    x = x[torch.stack([(y == k).nonzero()[0, 0] for k in y.unique()])]
+    torch.manual_seed(seed)
+    set_noise(model, alpha_inference=alpha)
     seen = []
-    found = race(energies_of(model, x), len(x), len(model.networks), n, _watched(practical(), seen))
-    rows = [
-        {"way": "", "measure": "image", "x": i, "value": int(said), "text": packed(image)}
-        for i, (said, image) in enumerate(zip(found.at[n], x, strict=True))
-    ]
-    for at, index, means, errors in seen:
-        for i, k in (found.draws[index] >= at).nonzero().tolist():
-            where = {"way": str(k), "measure": "energy", "x": int(index[i]), "n": at}
-            rows.append({**where, "value": means[i, k].item(), "error": errors[i, k].item()})
+    found = race(energies_of(model, x), len(x), len(model.networks), config["n"], _watched(practical(), seen))
+    rows = []
+    for i, (label, said, image) in enumerate(zip(y.unique(), found.at[config["n"]], x, strict=True)):
+        rows.append({"measure": "image", "x": i, "value": label.item(), "text": packed(image)})
+        rows.append({"measure": "said", "x": i, "value": said.item()})
+    for n, index, means, errors in seen:
+        for i, k in (found.draws[index] >= n).nonzero().tolist():
+            energy = {"value": means[i, k].item(), "error": errors[i, k].item()}
+            rows.append({"measure": "energy", "x": index[i].item(), "y": k, "n": n, **energy})
     return rows
 
 
@@ -187,6 +190,21 @@ COST = Sweep(
                 **_COST, **ACCURACY.settings["paper"]["default"], **_FAR, "seeds": 5, "images": 200, "raced": 10_000,
             }
         },
+    },
+    {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
+    check=check,
+)  # fmt: skip
+RACES = Sweep(
+    f"{SLUG}/race",
+    race_cell,
+    lambda config: [{"alpha": alpha} for alpha in config["alphas"]],
+    {
+        "smoke": {"default": {**COST.settings["smoke"]["default"], "n": 50}},
+        "desk": {
+            name: {**settings, "seeds": 1, "alphas": [0.5, 0.9, 1.5], "n": 10_000}
+            for name, settings in ACCURACY.settings["desk"].items()
+        },
+        "paper": {"default": {**ACCURACY.settings["paper"]["default"], "seeds": 1, "alphas": [0.5, 0.9, 1.5]}},
     },
     {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
     check=check,

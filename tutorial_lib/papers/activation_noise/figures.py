@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from ...draw import OKABE_ITO, mean_and_sem, pick, seeds_of, with_columns
+from ...draw import OKABE_ITO, mean_and_sem, panels, pick, seeds_of, with_columns
 from ...sweep import Experiment
 from . import SLUG, reported
-from .cost import COST, PLAIN
+from .cost import COST, PLAIN, RACES
 from .sweeps import ACCURACY, DENSITIES, TABLE_PAIRS, TRAINING
 
 
@@ -175,6 +175,24 @@ def draw_cost(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     return means.sort_index().map(lambda value: f"{value:.2g}" if value == value else "")
 
 
+def draw_race(table: pd.DataFrame, dataset: str):
+    """For one image of each class: mean energies over the number of draws, of the classes that were still drawn."""
+    alpha = sorted(table["alpha"].unique())[len(table["alpha"].unique()) // 2]
+    table = pick(table, alpha=alpha, seed=0)
+    images = sorted(pick(table, measure="image")["x"].unique())
+    figure, axes = panels(len(images), columns=5)
+    for axis, i in zip(axes, images, strict=True):
+        part = pick(table, measure="energy", x=i)
+        said = pick(table, measure="said", x=i)["value"].item()
+        for k, line in part.groupby("y"):
+            style = {"color": OKABE_ITO[5], "lw": 1.6} if k == said else {"color": OKABE_ITO[2], "lw": 1}
+            axis.plot(line["n"], line["value"], **style)
+        label = pick(table, measure="image", x=i)["value"].item()
+        axis.set(xscale="log", xlabel="draws n", ylabel="mean energy", title=f"class {label:g}, said {said:g}")
+    figure.suptitle(f"{dataset}, α = {alpha:g} at training and at inference")
+    return figure
+
+
 def draw_densities(table: pd.DataFrame, dataset: str):
     """Fig. 5: the density of each distribution for several parameters, over a histogram of our draws."""
     from matplotlib.figure import Figure
@@ -230,6 +248,10 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/cost", "Section 3.2", "Passes, time and answers of racing, over those of the plain way",
         "n = 10,000 draws for each image and class", COST, draw_cost,
+    ),
+    Experiment(
+        f"{SLUG}/race", "Section 3.2", "Mean energies over the number of draws, image by image, as classes drop out",
+        "n = 10,000 draws for each image and class", RACES, draw_race,
     ),
 ]  # fmt: skip
 """The registered figures and tables of this paper."""
