@@ -126,7 +126,7 @@ def test_images_with_an_n_of_their_own_race_as_each_would_alone(rule):
         return table[draws.start : draws.stop, index, k]
 
     made = practical() if rule == "practical" else certain(torch.from_numpy(bound), classes)
-    found = race(draw, images, classes, torch.from_numpy(n), made, at=(7, 210))
+    found = race(draw, images, classes, torch.from_numpy(n), made, at=(1, 7, 210))
     steps = sorted({*looks(300), *ns.tolist(), 7, 210})
     assert list(found.at) == steps
     alone = [by_hand(e[:, i], rule, n[i], 0.0, bound[i], [t for t in steps if t <= n[i]]) for i in range(images)]
@@ -249,6 +249,7 @@ def test_validity_costs_draws_where_the_range_is_large():
             "at = \\(9,\\): expected numbers of draws",
         ),
         (lambda: race(gaussian([[0.0, math.nan]]), 1, 2, 5, practical()), "an energy is not a number"),
+        (lambda: race(gaussian([[0.0, 1.0]]), 1, 2, 5, practical(), at=(0,)), "expected numbers of draws from 1 to 5"),
         (lambda: race(gaussian([[0.0, 1.0]] * 3), 3, 2, torch.tensor([5, 0, 9]), practical()), "n = 0 noise samples"),
         (lambda: race(gaussian([[0.0, 1.0]] * 2), 2, 2, torch.tensor([5, -1]), practical()), "n = -1 noise samples"),
         (

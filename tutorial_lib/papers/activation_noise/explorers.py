@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-from ...draw import halves, mean_and_sem, panels
+from ...draw import decoded, halves, mean_and_sem, panels, pick
 from ...explore import Explorer, explorer, live_panel, page_script
 from ...noise import DISTRIBUTIONS
 from .. import read_table, shipped
 from . import SLUG, reported
 from . import solved as model
-from .figures import draw_alphas, draw_densities, draw_samples, of_table_pairs
+from .figures import draw_alphas, draw_densities, draw_race, draw_samples, of_table_pairs
+from .racing import border, looks
 
 _KEYS = ["source", "dataset", "distribution", "n", "alpha_train", "alpha_inference"]
 _NAMES = {
@@ -150,6 +151,59 @@ def densities() -> Explorer:
     )  # fmt: skip
 
 
+def _runs(table: pd.DataFrame) -> list[dict]:
+    """The races of one network, as race.js takes them: an image each, and at each look the classes that were drawn."""
+    runs = []
+    for _, part in pick(table, seed=0).groupby("x"):
+        image, said = (pick(part, measure=measure).iloc[0] for measure in ("image", "said"))
+        energies = pick(part, measure="energy").round({"value": 4, "error": 4})
+        looks = [
+            [int(n), [[int(r.y), r.value, r.error] for r in look.itertuples()]] for n, look in energies.groupby("n")
+        ]
+        runs.append({"image": image["text"], "side": len(decoded(image["text"])), "label": int(image["value"]),
+                     "said": int(said["value"]), "looks": looks})  # fmt: skip
+    return runs
+
+
+def race() -> Explorer:
+    """Races that were measured, look by look: the image, its mean energies, and the classes that are left."""
+    tables = {t["dataset"]: read_table(f"{SLUG}/race", t["dataset"], t["budget"]) for t in shipped(f"{SLUG}/race")}
+    runs = {
+        name: {f"{alpha:g}": _runs(part) for alpha, part in table.groupby("alpha")} for name, table in tables.items()
+    }
+    first = "cifar-10" if "cifar-10" in runs else next(iter(runs))
+    alphas_ = [float(alpha) for alpha in runs[first]]
+    steps = looks(10_000)
+    borders = {n: round(border(4.0, n), 3) for n in steps if n >= 10}
+    return explorer(
+        "lines",
+        None,
+        title="How many draws did each image need?",
+        controls=[
+            {"column": "dataset", "label": "Data set", "values": sorted(runs, key=lambda name: name != first)},
+            {"column": "alpha", "label": "α, balanced", "values": alphas_},
+            {"column": "image", "label": "Image", "values": list(range(1, 11))},
+            {"column": "n", "label": "Draws n", "values": steps, "play": True},
+        ],
+        start={"dataset": first, "alpha": 0.9, "image": 1, "n": 10},
+        presets={"Start": {"n": 1}, "End": {"n": 10_000}},
+        x="x",
+        value="value",
+        error="error",
+        series="series",
+        panels=[
+            {"own": True},
+            {"name": "energies", "x": "draws n", "y": "energies drawn (thousands)", "mark": "n", "log": True},
+        ],
+        names={"panel": "of", "series": "way", "x": "draws, or class", "value": "value", "error": "standard error"},
+        symbol="n",
+        log=True,
+        digits=3,
+        compute=page_script(__package__, "race.js", {**runs, "n": 10_000, "border": borders}),
+        picture=draw_race(tables[first], first),
+    )  # fmt: skip
+
+
 _TURNED = "turned at random"
 _NOISES = [round(0.1 * i, 1) for i in range(17)]
 
@@ -202,7 +256,7 @@ def _draw_solved():
     return figure
 
 
-EXPLORERS = (alphas, samples, densities, solved_model)
+EXPLORERS = (alphas, samples, race, densities, solved_model)
 
 
 def live():

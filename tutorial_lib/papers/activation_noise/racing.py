@@ -68,6 +68,15 @@ def differences(energies: Tensor) -> Tensor:
     return energies[..., :, None] - energies[..., None, :]
 
 
+def border(errors: float, draws: int) -> float:
+    """So many standard errors of a normal law, in those that are estimated from `draws` draws: Student's t.
+
+    >>> round(border(2.0, 10), 2), round(border(2.0, 10_000), 2)
+    (2.32, 2.0)
+    """
+    return stats.t.isf(stats.norm.sf(errors), draws - 1)
+
+
 def practical(errors: float = 4.0, least: int = 10, indifferent: float = 0.0) -> Rule:
     """A gap counts if it is above so many standard errors of the paired differences, once there are `least` draws.
 
@@ -81,8 +90,8 @@ def practical(errors: float = 4.0, least: int = 10, indifferent: float = 0.0) ->
         gaps = state.gaps()
         if state.draws < least:
             return (torch.zeros_like(gaps, dtype=torch.bool),) * 2
-        border = stats.t.isf(stats.norm.sf(errors), state.draws - 1) * state.spread() / math.sqrt(state.draws)
-        return gaps > border, gaps + indifferent > border
+        reach = border(errors, state.draws) * state.spread() / math.sqrt(state.draws)
+        return gaps > reach, gaps + indifferent > reach
 
     return rule
 
