@@ -25,8 +25,9 @@ def at_common_n(table: pd.DataFrame) -> pd.DataFrame:
     """The rows with the largest n that every pair of α has, and those without noise at inference."""
     table = table.dropna(subset="accuracy")
     noisy = table["alpha_inference"] > 0
-    reached = table[noisy].groupby(["alpha_train", "alpha_inference"])["n"].max()
-    return table[~noisy | (table["n"] == reached.min())]
+    pairs = [set(part["n"]) for _, part in table[noisy].groupby(["alpha_train", "alpha_inference"])]
+    common = max(set.intersection(*pairs), default=0) if pairs else 0
+    return table[~noisy | (table["n"] == common)]
 
 
 def of_table_pairs(table: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +173,9 @@ def draw_cost(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     rows = table[table["measure"].isin(["passes", "passes, settled", "time"]) & (table["way"] != PLAIN)]
     keys = ["alpha_train", "alpha_inference"]
     means = rows.pivot_table(index=keys, columns=["way", "measure"], values="value", sort=False)
-    return means.sort_index().map(lambda value: f"{value:.2g}" if value == value else "")
+    return means.sort_index().map(
+        lambda value: "" if value != value else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    )
 
 
 def draw_race(table: pd.DataFrame, dataset: str):
@@ -181,7 +184,7 @@ def draw_race(table: pd.DataFrame, dataset: str):
     table = pick(table, alpha=alpha, seed=0)
     images = sorted(pick(table, measure="image")["x"].unique())
     figure, axes = panels(len(images), columns=5)
-    for axis, i in zip(axes, images, strict=True):
+    for axis, i in zip(axes[: len(images)], images, strict=True):
         part = pick(table, measure="energy", x=i)
         said = pick(table, measure="said", x=i)["value"].item()
         for k, line in part.groupby("y"):

@@ -173,13 +173,17 @@ class Race:
 def race(draw: Draw, images: int, classes: int, n: int | Tensor, rule: Rule, at: tuple[int, ...] = ()) -> Race:
     """Classify `images` images by eq. (9) with at most `n` draws a class, dropping classes that are certainly worse.
 
-    `n` is one number for all images or one for each, [N]. `at`: numbers of draws to look at beside `looks`. A leader is
-    never dropped, so the answer differs from the plain way's only where a class that was dropped would have come back
-    to win, or, with a rule that is indifferent to a part of the gap, where the image was done early. Raises
-    `ValueError` for energies that are no numbers.
+    `n` is one number for all images or one for each, [N]; an image that is done keeps its answer at later looks. All
+    look at `looks` of the largest n, at each image's own n, and at the numbers of draws `at`. A leader is never
+    dropped, so the answer differs from the plain way's only where a class that was dropped would have come back to win,
+    or, with a rule that is indifferent to a part of the gap, where the image was done early. Raises `ValueError` for
+    energies that are no numbers.
     """
     most = torch.as_tensor(n)
-    least, largest, most = int(most.min()), int(most.max()), most.expand(images)
+    if most.shape not in ((), (images,)):
+        raise ValueError(f"n of shape {tuple(most.shape)}: expected one number, or one for each of {images} images")
+    least, largest = (int(most.min()), int(most.max())) if most.numel() else (1, 1)
+    most = most.expand(images)
     if least < 1:
         raise ValueError(f"n = {least} noise samples: expected at least 1")
     if not all(1 <= a <= largest for a in at):

@@ -1,5 +1,7 @@
 """What is measured for "Activation Noise for EBM Classification": settings, grids, one cell of each."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -40,8 +42,10 @@ def _alphas(config: dict) -> list[dict]:
 
 
 def trained(config: dict, distribution: str, alpha: float, seed: int) -> tuple[Data, PerClass]:
-    """The data of a cell, and the K autoencoders that were trained on it."""
+    """The data of a cell, its test images in an order of chance, and the K autoencoders that were trained on it."""
     data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    order = torch.randperm(len(data.y_test), generator=torch.Generator().manual_seed(seed)).to(data.y_test.device)
+    data = replace(data, x_test=data.x_test[order], y_test=data.y_test[order])
     return data, train_autoencoders(
         data.x_train, data.y_train, alpha=alpha, distribution=distribution, epochs=config["epochs"],
         batch_size=config["batch_size"], loss=config.get("loss", "mse"), seed=seed, progress=False,
@@ -51,12 +55,13 @@ def trained(config: dict, distribution: str, alpha: float, seed: int) -> tuple[D
 def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int) -> list[dict]:
     """Train K autoencoders once; race at every α at inference, and tell the accuracy at every number of samples n.
 
-    `seed` draws the training and test images, the weights and the noise. ``accuracy`` is that of all test images, up to
-    n = ``config["n"]`` (``config["map n"]`` for pairs of α that are not in Tables 1 and 2). For the pairs that are, the
-    first few images race on, as ``config["far"]`` says: ``first`` is their accuracy. ``passes`` is what the race took
-    of the plain way's passes up to n, in percent. ``error`` is the mean squared error, per pixel and channel, of the
-    test images under their own class's noisy network (at 10 samples), ``mean_image_error`` that of the class's mean
-    training image. From seed ``config["all pairs"]`` on, only the pairs of α of ``config["main pairs"]`` are measured.
+    `seed` draws the training and test images, the weights and the noise. ``accuracy`` is the race's on all test images,
+    up to n = ``config["n"]``, or ``config["map n"]`` for pairs of α that are not in Tables 1 and 2; without noise at
+    inference n is 1. For the pairs that are, with noise, the first few images race on, as ``config["far"]`` says:
+    ``first`` is their accuracy. ``passes`` is what the race took of the plain way's passes up to n, in percent, of the
+    images that race as far. ``error`` is the mean squared error, per pixel and channel, of the test images under their
+    own class's noisy network (10 samples of their own), ``mean_image_error`` that of the class's mean training image.
+    From seed ``config["all pairs"]`` on, only the pairs of α of ``config["main pairs"]`` are measured.
     """
     pairs = [(alpha_train, alpha) for alpha in config["alpha_inference"]]
     pairs = [pair for pair in pairs if seed < config["all pairs"] or list(pair) in config["main pairs"]]
@@ -76,14 +81,14 @@ def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int
         most = torch.full((len(x),), config["n" if told else "map n"] if noisy else 1)
         far = config["far"]["images"] if told and noisy else 0
         most[:far] = config["far"]["n"]
-        steps = counts(int(most.max()))
+        steps = sorted({n for stop in most.unique().tolist() for n in counts(stop)})
         found = race(draw, len(x), len(classes), most, practical(), at=tuple(steps))
         for n in steps:
-            right, there = 100.0 * (found.at[n] == y.cpu()), most >= n
+            right, there = 100 * (found.at[n] == y.cpu()).double(), most >= n
             row = {"alpha_inference": pair[1], "n": n, "first": right[:far].mean().item() if far else None}
             if there.all():
                 row |= {"accuracy": right.mean().item(), **errors}
-            rows.append({**row, "passes": 100 * (found.draws[there].clamp(max=n) / n).mean().item()})
+            rows.append({**row, "passes": 100 * (found.draws[there].clamp(max=n).double() / n).mean().item()})
     return rows
 
 
