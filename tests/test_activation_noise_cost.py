@@ -249,16 +249,16 @@ def test_only_noisy_pairs_of_the_tables_are_raced(cell):
 
 def test_the_plain_way_draws_everything_in_order():
     """In blocks, the last of which is shorter: an energy that is drawn twice or left out shows."""
-    e = torch.randn(250, 5, 3)
+    e = torch.randn(2000, 5, 3)
     asked = []
 
     def draw(k, index, draws):
         asked.append((k, draws.start, draws.stop, index.tolist()))
         return e[draws.start : draws.stop, index, k]
 
-    assert torch.equal(cost._all(draw, 4, 3, 230), e[:230, :4])
-    assert asked == [(k, a, min(a + 100, 230), [0, 1, 2, 3]) for a in (0, 100, 200) for k in range(3)]
-    assert torch.equal(cost._all(draw, 5, 2, 3, block=7), e[:3, :, :2])
+    assert torch.equal(cost._all(draw, 4, 3, 1500), e[:1500, :4])
+    assert asked == [(k, a, min(a + 640, 1500), [0, 1, 2, 3]) for a in (0, 640, 1280) for k in range(3)]
+    assert torch.equal(cost._all(draw, 5, 2, 3), e[:3, :, :2])
 
 
 # --- step by step

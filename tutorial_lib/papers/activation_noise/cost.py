@@ -96,8 +96,9 @@ def _side_by_side(config: dict, model: PerClass, x: Tensor, y: Tensor) -> list[d
     def say(measure, value, way=PLAIN, **more):
         rows.append({"way": way, "measure": measure, "value": float(value), **more})
 
-    _all(energies_of(model, x), few, classes, 20)  # the first calls of anything are slow
-    first, took = _timed(_all, energies_of(model, x), few, classes, n)
+    draw = energies_of(model, x)
+    _all(draw, few, classes, 20)  # the first calls of anything are slow
+    first, took = _timed(_all, draw, few, classes, n)
     again = predict(_all(energies_of(model, x), few, classes, n).double().mean(0))
     answer = predict(first.double().mean(0))
     say("agrees, plain", (answer == again).sum(), x=few)
