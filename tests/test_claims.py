@@ -1,6 +1,7 @@
 """Claims: every rule gives every verdict on tables made for it, and the paper's numbers are the paper's."""
 
 import dataclasses
+import functools
 import json
 import math
 import random
@@ -19,7 +20,9 @@ from tutorial_lib.papers.activation_noise.figures import TABLE_PAIRS
 from tutorial_lib.papers.activation_noise.sweeps import counts
 from tutorial_lib.verdicts import VERDICTS, judge
 
-MEASURED = [claim for claim in CLAIMS if claim.experiment]
+FAR = "growth-beyond-100"
+MEASURED = [claim for claim in CLAIMS if claim.experiment == "activation-noise/fig-3" and claim.id != FAR]
+OTHERS = {claim.id: claim for claim in CLAIMS if claim.experiment and claim not in MEASURED}
 FIELDS = ("id", "paper", "item", "claim", "reported", "reported_text", "reported_error", "measured", "interval",
           "seeds", "dataset", "budget", "verdict", "command")  # fmt: skip
 
@@ -101,6 +104,85 @@ def test_noise_alone_decides_nothing(claim):
 
     found = judged(claim, table(flat, noise=1.0))
     assert found["verdict"] == "not decided" and found["counts"]["contradicted"] == 0
+
+
+def of_seeds(rows, size, seeds=8):
+    """Rows (a dict and its value) for each seed, the value with a little that differs by seed."""
+    draw = np.random.default_rng(0)
+    return pd.DataFrame(
+        [{**row, "seed": s, name: at + size * draw.standard_normal()} for s in range(seeds) for row, name, at in rows]
+    )
+
+
+def far(growths, size=0.3, **more):
+    """First images' accuracies at n = 100 and 10,000, and those of all images, which end at n = 1,000."""
+    points = [(a, n, at) for a, growth in zip((0.5, 0.9, 1.5), growths, strict=True)
+              for n, at in ((100, 40.0), (10_000, 40.0 + growth))]  # fmt: skip
+    of_all = {100: 99.0, 10_000: None}
+    rows = [
+        ({"alpha_train": a, "alpha_inference": a, "n": n, "accuracy": of_all[n]}, "first", at) for a, n, at in points
+    ]
+    return of_seeds(rows, size, **more)
+
+
+def gains(later, size=0.3, **more):
+    """Accuracies of (0, 0) and (0.9, 0.9) at n = 10 and 1,000 after three trainings; the first gain is 5."""
+    trainings = [(100, 10, 5.0), *((train, 40, gain) for train, gain in zip((100, 200), later, strict=True))]
+    return of_seeds(
+        [({"train": train, "epochs": epochs, "alpha": a, "n": n}, "accuracy", 20.0 + (gain if a and n == 1000 else 0))
+         for train, epochs, gain in trainings for a, n in ((0.0, 1), (0.9, 10), (0.9, 1000))],
+        size, **more,
+    )  # fmt: skip
+
+
+def passes(measure, shares, size=0.1, **more):
+    other = {"passes": "passes, settled", "passes, settled": "passes"}[measure]
+    where = [{"alpha_train": a, "alpha_inference": a, "way": "race"} for a in (0.5, 0.9)]
+    rows = [({**at, "measure": measure}, "value", share) for at, share in zip(where, shares, strict=True)]
+    rows += [({**at, "measure": other}, "value", 50.0) for at in where]
+    rows += [({**where[0], "way": "race, common draws", "measure": measure}, "value", 50.0)]
+    return of_seeds(rows, size, **more)
+
+
+def agreement(points, size=0.1, **more):
+    """Of 200 images of two pairs of α: how many the race has right beyond the second plain run's 190, in points."""
+    at = [{"alpha_train": a, "alpha_inference": a, "x": 100} for a in (0.5, 0.9)]
+    rows = [({**w, "way": "plain", "measure": "agrees, plain"}, "value", 95.0) for w in at]
+    rows += [({**w, "way": "race", "measure": "agrees"}, "value", 95.0 + points) for w in at]
+    rows += [({**w, "way": "race, again", "measure": "agrees"}, "value", 0.0) for w in at]
+    return of_seeds(rows, size, **more)
+
+
+@pytest.mark.parametrize(
+    ("id", "made", "holds", "mixed", "contradicted", "flat"),
+    [
+        (FAR, far, (5, 6, 7), (5, 6, -7), (-5, 0, 0), (0, 0, 0)),
+        ("gain-with-training", gains, (9, 12), (9, 2), (2, 5), (5, 5)),
+        ("racing-saves", functools.partial(passes, "passes"), (3, 2), (3, 6), (6, 4), (4, 4)),
+        ("racing-saves-settled", functools.partial(passes, "passes, settled"), (0.5, 0.1), (0.5, 3), (2, 1), (1, 1)),
+        ("race-agrees", agreement, 0.0, None, -2.0, -0.5),
+    ],
+)
+def test_the_other_rules_give_every_verdict(id, made, holds, mixed, contradicted, flat):
+    claim = OTHERS[id]
+    assert judged(claim, made(holds))["verdict"] == "holds"
+    assert judged(claim, made(contradicted))["verdict"] == "contradicted"
+    assert mixed is None or judged(claim, made(mixed))["verdict"] == "mixed"
+    assert judged(claim, made(flat))["verdict"] == "not decided"
+    assert judged(claim, made(holds, seeds=1))["verdict"] == "not decided"
+
+
+def test_the_other_rules_measure_what_they_say():
+    """Margins without chance, by hand: a wrong n, training, way or measure, or a share of another total, would show."""
+    by_setting = lambda id, made: OTHERS[id].rule(made).groupby("setting")["margin"].first().to_dict()  # noqa: E731
+    assert by_setting(FAR, far((5, 6, 7), size=0)) == {"(0.5, 0.5)": 5, "(0.9, 0.9)": 6, "(1.5, 1.5)": 7}
+    expected = {"100 images, 40 epochs": 4, "200 images, 40 epochs": 7}
+    assert by_setting("gain-with-training", gains((9, 12), size=0)) == expected
+    found = by_setting("racing-saves", passes("passes", (3, 2), size=0))
+    assert found == {"(0.5, 0.5)": 1, "(0.9, 0.9)": 2}
+    found = by_setting("racing-saves-settled", passes("passes, settled", (0.5, 2), size=0))
+    assert found == {"(0.5, 0.5)": 0.5, "(0.9, 0.9)": -1}
+    assert by_setting("race-agrees", agreement(-2.0, size=0)) == {"all pairs": -2}
 
 
 def test_asymmetry_is_said_of_the_mean():
@@ -291,9 +373,15 @@ def test_a_table_without_the_pairs_of_a_claim_measures_nothing():
     """A reader's run at a small budget lacks some α: no verdict, and no crash of the whole scoreboard."""
     point = {"distribution": "gaussian", "alpha_train": 0.3, "alpha_inference": 0.3}
     table = pd.DataFrame([{**point, "n": n, "seed": s, "accuracy": 50.0 + s} for n in (1, 10) for s in (0, 1)])
-    for claim in CLAIMS:
-        if claim.experiment:
-            assert judged(claim, table)["verdict"] == "not measured", claim.id
+    for claim in MEASURED:
+        assert judged(claim, table)["verdict"] == "not measured", claim.id
+    assert judged(OTHERS[FAR], table)["verdict"] == "not measured"
+    few = pd.DataFrame([{"alpha": 0.9, "train": 10, "epochs": 1, "n": 10, "seed": 0, "accuracy": 50.0}])
+    assert judged(OTHERS["gain-with-training"], few)["verdict"] == "not measured"
+    few = pd.DataFrame([{"alpha_train": 0.9, "alpha_inference": 0.9, "way": "plain", "measure": "agrees, plain",
+                         "x": 10, "seed": 0, "value": 9.0}])  # fmt: skip
+    for id in ("racing-saves", "racing-saves-settled", "race-agrees"):
+        assert judged(OTHERS[id], few)["verdict"] == "not measured", id
 
 
 # --- the scoreboard

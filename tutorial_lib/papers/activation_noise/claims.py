@@ -108,9 +108,9 @@ def fewer_passes(measure: str, share: float):
 def race_agrees(table: pd.DataFrame) -> pd.DataFrame:
     """Agreement of the race with a plain run less that of another plain run, in points, over all pairs of α."""
     same = table.pivot_table(index="seed", columns=["way", "measure"], values="value", aggfunc="sum")
-    images = table[table["measure"] == "agrees, plain"].groupby("seed")["x"].sum()
     if (RACE, "agrees") not in same:
         return margins({})
+    images = table[table["measure"] == "agrees, plain"].groupby("seed")["x"].sum()
     gap = 100 * (same[RACE, "agrees"] - same[PLAIN, "agrees, plain"]) / images
     return margins({"all pairs": gap})
 
@@ -257,14 +257,14 @@ CLAIMS = [
         difference([((0.9, 0.9), (0.5, 0.5)), ((0.9, 0.9), (1.5, 1.5))]),
     ),
     _ours(
-        "more-training", "training", "More training raises the gain of (0.9, 0.9) over no noise", more_training,
+        "gain-with-training", "training", "More training raises the gain of (0.9, 0.9) over no noise", more_training,
     ),
     _ours(
-        "fewer-passes", "cost", "Racing to n = 10,000 takes 25 times fewer passes than the plain way",
+        "racing-saves", "cost", "Racing to n = 10,000 takes 25 times fewer passes than the plain way",
         fewer_passes("passes", 4.0), unit="percent of the passes",
     ),
     _ours(
-        "fewer-passes-settled", "cost", "It takes 100 times fewer for the images that it settles before",
+        "racing-saves-settled", "cost", "It takes 100 times fewer for the images that it settles before",
         fewer_passes("passes, settled", 1.0), unit="percent of the passes",
     ),
     _ours(
