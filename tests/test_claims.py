@@ -15,14 +15,14 @@ from tutorial_lib.board import board
 from tutorial_lib.claims import Claim, by_seed, contrasts, margins
 from tutorial_lib.papers import claims, experiments, read_table, shipped
 from tutorial_lib.papers.activation_noise import reported
-from tutorial_lib.papers.activation_noise.claims import BALANCED, CLAIMS, own_tables, untrained
+from tutorial_lib.papers.activation_noise.claims import BALANCED, CLAIMS, TO_COME, own_tables, untrained
 from tutorial_lib.papers.activation_noise.figures import TABLE_PAIRS
 from tutorial_lib.papers.activation_noise.sweeps import counts
 from tutorial_lib.verdicts import VERDICTS, judge
 
 FAR = "growth-beyond-100"
 MEASURED = [claim for claim in CLAIMS if claim.experiment == "activation-noise/fig-3" and claim.id != FAR]
-OTHERS = {claim.id: claim for claim in CLAIMS if claim.experiment and claim not in MEASURED}
+OTHERS = {claim.id: claim for claim in [*CLAIMS, *TO_COME] if claim.experiment and claim not in MEASURED}
 FIELDS = ("id", "paper", "item", "claim", "reported", "reported_text", "reported_error", "measured", "interval",
           "seeds", "dataset", "budget", "verdict", "command")  # fmt: skip
 

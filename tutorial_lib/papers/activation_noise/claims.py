@@ -256,21 +256,6 @@ CLAIMS = [
         "the performance on all datasets (except for CIFAR-20) peak at the noise scalars (0.9, 0.9)",
         difference([((0.9, 0.9), (0.5, 0.5)), ((0.9, 0.9), (1.5, 1.5))]),
     ),
-    _ours(
-        "gain-with-training", "training", "More training raises the gain of (0.9, 0.9) over no noise", more_training,
-    ),
-    _ours(
-        "racing-saves", "cost", "Racing to n = 10,000 takes 25 times fewer passes than the plain way",
-        fewer_passes("passes", 4.0), unit="percent of the passes",
-    ),
-    _ours(
-        "racing-saves-settled", "cost", "It takes 100 times fewer for the images that it settles before",
-        fewer_passes("passes, settled", 1.0), unit="percent of the passes",
-    ),
-    _ours(
-        "race-agrees", "cost", "It agrees with a plain run as another plain run does, to half a point", race_agrees,
-        kind="no worse", delta=0.5,
-    ),
     _own(
         "text-no-noise-beats-unbalanced", "Section 4.3", "No noise outperforms the rows with more noise at test",
         "even the row (0.0, 0.0) which enjoys no noise outperforms unbalanced rows",
@@ -292,6 +277,25 @@ CLAIMS = [
     ),
 ]  # fmt: skip
 """This paper's claims: those that need training, then the paper's text against its own tables."""
+
+TO_COME = [
+    _ours(
+        "gain-with-training", "training", "More training raises the gain of (0.9, 0.9) over no noise", more_training,
+    ),
+    _ours(
+        "racing-saves", "cost", "Racing to n = 10,000 takes 25 times fewer passes than the plain way",
+        fewer_passes("passes", 4.0), unit="percent of the passes",
+    ),
+    _ours(
+        "racing-saves-settled", "cost", "It takes 100 times fewer for the images that it settles before",
+        fewer_passes("passes, settled", 1.0), unit="percent of the passes",
+    ),
+    _ours(
+        "race-agrees", "cost", "It agrees with a plain run as another plain run does, to half a point", race_agrees,
+        kind="no worse", delta=0.5,
+    ),
+]  # fmt: skip
+"""Rules that are fixed, and wait for their tables to join the claims."""
 
 FINDINGS = [
     Finding(
