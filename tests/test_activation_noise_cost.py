@@ -355,9 +355,11 @@ def test_to_watch_a_race_does_not_change_it():
 @pytest.mark.parametrize("dataset", ["digits", "mnist", "cifar-10"])
 def test_the_cost_is_that_of_the_networks_of_the_accuracies(budget, dataset):
     """The same data, training and loss, so that the same networks race; halves of the draws are halves."""
-    from tutorial_lib.papers.activation_noise.sweeps import ACCURACY
+    from tutorial_lib.papers.activation_noise.sweeps import ACCURACY, DESK
 
     mine, other = cost.COST.config(budget, dataset), ACCURACY.config(budget, dataset)
+    if budget == "desk":  # the shipped tables of the accuracies are older
+        other = {**DESK["default"], **DESK[dataset]}
     for key in ("data", "epochs", "batch_size", "loss"):
         assert mine.get(key) == other.get(key), key
     assert set(mine["alphas"]) <= set(other["alpha_train"]["gaussian"]) | {1.5, 0.5}

@@ -23,7 +23,7 @@ from .racing import (
     practical,
     race,
 )
-from .sweeps import ACCURACY, TABLE_PAIRS, check, trained
+from .sweeps import ACCURACY, DESK, TABLE_PAIRS, check, trained
 
 PLAIN, RACE, AGAIN = "plain", "race", "race, again"
 ZONE, COMMON, CERTAIN = "race, indifferent", "race, common draws", "race, always valid"
@@ -180,10 +180,10 @@ COST = Sweep(
             }
         },
         "desk": {  # networks, images and noise of the accuracies
-            "default": {**_COST, **ACCURACY.settings["desk"]["default"], **_FAR, "images": 4, "raced": 100},
-            "digits": {**ACCURACY.settings["desk"]["digits"], "images": 72, "raced": 360},
-            "mnist": ACCURACY.settings["desk"]["mnist"],
-            "cifar-10": {**ACCURACY.settings["desk"]["cifar-10"], "seeds": 5},
+            "default": {**_COST, **DESK["default"], **_FAR, "images": 4, "raced": 100},
+            "digits": {**DESK["digits"], "images": 72, "raced": 360},
+            "mnist": DESK["mnist"],
+            "cifar-10": {**DESK["cifar-10"], "seeds": 5},
         },
         "paper": {
             "default": {
@@ -202,7 +202,7 @@ RACES = Sweep(
         "smoke": {"default": {**COST.settings["smoke"]["default"], "n": 50}},
         "desk": {
             name: {**settings, "seeds": 1, "alphas": [0.5, 0.9, 1.5], "n": 10_000}
-            for name, settings in ACCURACY.settings["desk"].items()
+            for name, settings in DESK.items()
         },
         "paper": {"default": {**ACCURACY.settings["paper"]["default"], "seeds": 1, "alphas": [0.5, 0.9, 1.5]}},
     },
