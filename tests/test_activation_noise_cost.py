@@ -365,6 +365,8 @@ def test_the_cost_is_that_of_the_networks_of_the_accuracies(budget, dataset):
     assert set(mine["alphas"]) <= set(other["alpha_train"]["gaussian"]) | {1.5, 0.5}
     assert mine["images"] <= mine["raced"] and mine["short"] <= mine["n"]
     assert mine["n"] % 2 == mine["short"] % 2 == 0 and mine["seeds"] <= other["seeds"]
+    race = {**cost.RACES.config(budget, dataset), "loss": mine.get("loss")}
+    assert all(race.get(key) == mine.get(key) for key in ("data", "epochs", "batch_size", "loss"))
 
 
 def accuracies(*cells):

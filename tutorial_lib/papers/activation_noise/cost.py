@@ -23,7 +23,7 @@ from .racing import (
     practical,
     race,
 )
-from .sweeps import ACCURACY, DESK, TABLE_PAIRS, check, trained
+from .sweeps import ACCURACY, DESK, TABLE_PAIRS, check, networks_of, trained
 
 PLAIN, RACE, AGAIN = "plain", "race", "race, again"
 ZONE, COMMON, CERTAIN = "race, indifferent", "race, common draws", "race, always valid"
@@ -179,15 +179,16 @@ COST = Sweep(
                 "alphas": [0.9], "n": 20, "short": 10, "images": 10, "raced": 20,
             }
         },
-        "desk": {  # networks, images and noise of the accuracies
-            "default": {**_COST, **DESK["default"], **_FAR, "images": 4, "raced": 100},
-            "digits": {**DESK["digits"], "images": 72, "raced": 360},
-            "mnist": DESK["mnist"],
-            "cifar-10": {**DESK["cifar-10"], "seeds": 5},
+        "desk": {  # networks and images of the accuracies; a plain run of an image of 32x32 takes half a minute
+            "default": {**_COST, **networks_of(DESK["default"]), **_FAR, "images": 2, "raced": 40, "seeds": 5},
+            "digits": {**networks_of(DESK["digits"]), "images": 24, "raced": 120},
+            "mnist": networks_of(DESK["mnist"]),
+            "cifar-10": networks_of(DESK["cifar-10"]),
         },
         "paper": {
             "default": {
-                **_COST, **ACCURACY.settings["paper"]["default"], **_FAR, "seeds": 5, "images": 200, "raced": 10_000,
+                **_COST, **networks_of(ACCURACY.settings["paper"]["default"]), **_FAR, "images": 200, "raced": 10_000,
+                "seeds": 5,
             }
         },
     },
@@ -201,10 +202,15 @@ RACES = Sweep(
     {
         "smoke": {"default": {**COST.settings["smoke"]["default"], "n": 50}},
         "desk": {
-            name: {**settings, "seeds": 1, "alphas": [0.5, 0.9, 1.5], "n": 10_000}
+            name: {**networks_of(settings), "seeds": 1, "alphas": [0.5, 0.9, 1.5], "n": 10_000}
             for name, settings in DESK.items()
         },
-        "paper": {"default": {**ACCURACY.settings["paper"]["default"], "seeds": 1, "alphas": [0.5, 0.9, 1.5]}},
+        "paper": {
+            "default": {
+                **networks_of(ACCURACY.settings["paper"]["default"]), "seeds": 1, "alphas": [0.5, 0.9, 1.5],
+                "n": 10_000,
+            }
+        },
     },
     {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"},
     check=check,
