@@ -16,7 +16,10 @@
     const drawn = new Set(now.map(([k]) => k));
     const energies = Object.fromEntries(past.flatMap(([, classes]) => classes.map((row) => [row[0], row]))); // the last of each
     const best = now.reduce((a, b) => (b[1] < a[1] ? b : a))[0];
-    const settled = run.looks[run.looks.length - 1][0] <= wanted.n && run.looks[run.looks.length - 1][0] < SHIPPED.n;
+    // a race is over when one class is left; at its last look the rule, which did not need to be told, is applied here
+    const end = run.looks[run.looks.length - 1][0], least = energies[best][1], border = SHIPPED.border[n] || Infinity;
+    const beaten = now.every(([k, energy, error]) => k === best || energy - least > border * error);
+    const settled = end <= wanted.n && (end < SHIPPED.n || beaten);
     return { run, n, last, drawn, energies, best, settled, taken: last.reduce((a, b) => a + b) };
   }
   const words = (parent, x, y, text, more = {}) => tools.make("text", { x, y, ...more }, parent, `${text}`);
@@ -60,7 +63,7 @@
       const mark = k === best ? `M${X(0)},${y - 7}l7,7l-7,7l-7,-7z` : `M${X(gap) - 5},${y}a5,5 0 1 0 10,0a5,5 0 1 0 -10,0`;
       tools.make("path", { d: mark, style: `fill:${colour}`, "data-class": k, "data-gap": gap, "data-error": error }, sheet);
     }
-    words(sheet, inner, low + 36, border ? "diamond: the least; a line that starts above 0: out" : "diamond: the least; nobody is out yet");
+    words(sheet, inner, low + 36, border ? "diamond: the least; a line above 0: out (or beaten by another)" : "diamond: the least; nobody is out yet");
   }
 
   function paint(width) {
@@ -79,7 +82,7 @@
     const share = `${Number(((100 * taken) / plain).toPrecision(2))} % of the ${count(plain)} energies of the plain way`;
     const right = best === run.label ? "which it is" : `but it is class ${run.label}`;
     if (settled) return `Settled after ${count(n)} draws: class ${best}, ${right}. Up to ${count(state.n)} draws that is ${share}.`;
-    return `After ${count(n)} draws ${drawn.size === 1 ? "one class is" : `${drawn.size} classes are`} left; class ${best} leads. It took ${share}.`;
+    return `After ${count(n)} draw${n > 1 ? "s" : ""}, with ${drawn.size} classes still drawn, class ${best} leads. It took ${share}.`;
   }
 
   return function race(wanted, controls) {
