@@ -131,7 +131,7 @@ def test_the_search_shows_where_a_word_stands_without_a_server(browser):
 
 
 @pytest.mark.parametrize("name", toc_pages())
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 1100, 1280])
 def test_no_page_is_wider_than_the_screen(browser, name, width):
     with Page(browser, name, viewport={"width": width, "height": 800}) as opened:
         opened.page.wait_for_timeout(300)

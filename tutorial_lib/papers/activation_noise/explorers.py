@@ -1,5 +1,6 @@
 """The explorers of this chapter, from the shipped tables and the paper's, and the live panel for a running kernel."""
 
+import numpy as np
 import pandas as pd
 
 from ...draw import decoded, halves, mean_and_sem, panels, pick
@@ -151,17 +152,27 @@ def densities() -> Explorer:
     )  # fmt: skip
 
 
+_STEPS = [n for n in looks(10_000) if n in (1, 5) or n >= 10]
+"""The looks that are shown: before the tenth draw nobody is out."""
+
+
 def _runs(table: pd.DataFrame) -> list[dict]:
-    """The races of one network, as race.js takes them: an image each, and at each look the classes that were drawn."""
+    """The races of one network, an image each, as race.js takes them.
+
+    A look is n, the classes that were drawn, and their least mean energy; `numbers` are, look by look and class by
+    class, how far the mean energy lies above the least one, and the standard error of that.
+    """
     runs = []
     for _, part in pick(table, seed=0).groupby("x"):
-        image, said = (pick(part, measure=measure).iloc[0] for measure in ("image", "said"))
-        energies = pick(part, measure="energy").round({"value": 4, "error": 4})
-        looks = [
-            [int(n), [[int(r.y), r.value, r.error] for r in look.itertuples()]] for n, look in energies.groupby("n")
+        energies = pick(part, measure="energy")
+        energies = energies[energies["n"].isin(_STEPS)]
+        seen = [
+            [int(n), "".join(f"{k:g}" for k in look["y"]), round(look["value"].min(), 4)]
+            for n, look in energies.groupby("n")
         ]
-        runs.append({"image": image["text"], "side": len(decoded(image["text"])), "label": int(image["value"]),
-                     "said": int(said["value"]), "looks": looks})  # fmt: skip
+        gaps = energies["value"] - energies.groupby("n")["value"].transform("min")
+        numbers = np.column_stack([gaps, energies["error"]])[np.argsort(energies["n"], kind="stable")]
+        runs.append({"looks": seen, "numbers": halves(numbers)})
     return runs
 
 
@@ -171,10 +182,14 @@ def race() -> Explorer:
     runs = {
         name: {f"{alpha:g}": _runs(part) for alpha, part in table.groupby("alpha")} for name, table in tables.items()
     }
+    rows = {name: pick(table, measure="image", seed=0).drop_duplicates("x") for name, table in tables.items()}
+    images = {
+        name: [{"image": r.text, "side": len(decoded(r.text)), "label": int(r.value)} for r in part.itertuples()]
+        for name, part in rows.items()
+    }
     first = "cifar-10" if "cifar-10" in runs else next(iter(runs))
     alphas_ = [float(alpha) for alpha in runs[first]]
-    steps = looks(10_000)
-    borders = {n: round(border(4.0, n), 3) for n in steps if n >= 10}
+    borders = {n: round(border(4.0, n), 3) for n in _STEPS if n >= 10}
     return explorer(
         "lines",
         None,
@@ -183,7 +198,7 @@ def race() -> Explorer:
             {"column": "dataset", "label": "Data set", "values": sorted(runs, key=lambda name: name != first)},
             {"column": "alpha", "label": "α, balanced", "values": alphas_},
             {"column": "image", "label": "Image", "values": list(range(1, 11))},
-            {"column": "n", "label": "Draws n", "values": steps, "play": True},
+            {"column": "n", "label": "Draws n", "values": _STEPS, "play": True},
         ],
         start={"dataset": first, "alpha": 0.9, "image": 1, "n": 10},
         presets={"Start": {"n": 1}, "End": {"n": 10_000}},
@@ -199,7 +214,7 @@ def race() -> Explorer:
         symbol="n",
         log=True,
         digits=3,
-        compute=page_script(__package__, "race.js", {**runs, "n": 10_000, "border": borders}),
+        compute=page_script(__package__, "race.js", {"runs": runs, "images": images, "n": 10_000, "border": borders}),
         picture=draw_race(tables[first], first),
     )  # fmt: skip
 

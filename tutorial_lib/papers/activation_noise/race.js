@@ -1,23 +1,32 @@
 // How many draws does an image need? One race of racing.py, as it was measured, look by look: who is still drawn, and
 // by how much its mean energy lies above the least one.
 (() => {
-  // SHIPPED, from explorers.py: by data set and α a list of {image, side, label, said, looks: [[n, [[k, energy, error], …]], …]};
+  // SHIPPED, from explorers.py: by data set images {image, side, label}; by data set and α runs, see _runs there;
   // n, the most draws; border, by n: how many standard errors a class must lie above the least to be out
   const CLASSES = 10, ROW = 25, HEAD = 24;
   let tools, state, found;
 
-  const racing = (text) => SHIPPED[text.dataset][text.alpha];
+  const racing = (text) => SHIPPED.runs[text.dataset][text.alpha];
+  const unpacked = new Map(); // looks as [[n, [[class, energy, error], …]], …]
+  function looksOf(run) {
+    if (!unpacked.has(run)) {
+      const numbers = halves(run.numbers);
+      let at = -2;
+      unpacked.set(run, run.looks.map(([n, classes, least]) => [n, [...classes].map((k) => [Number(k), least + numbers[(at += 2)], numbers[at + 1]])]));
+    }
+    return unpacked.get(run);
+  }
   // The race up to n draws: its last look, where each class ended, and the energies that it took.
   function follow(wanted) {
-    const images = racing(wanted), run = images[Math.min(wanted.image, images.length) - 1];
-    const past = run.looks.filter(([n]) => n <= wanted.n), [n, now] = past[past.length - 1];
+    const runs = racing(wanted), at = Math.min(wanted.image, runs.length) - 1, looks = looksOf(runs[at]), run = SHIPPED.images[wanted.dataset][at];
+    const past = looks.filter(([n]) => n <= wanted.n), [n, now] = past[past.length - 1];
     const last = Array(CLASSES).fill(0);
     for (const [at, classes] of past) for (const [k] of classes) last[k] = at;
     const drawn = new Set(now.map(([k]) => k));
     const energies = Object.fromEntries(past.flatMap(([, classes]) => classes.map((row) => [row[0], row]))); // the last of each
     const best = now.reduce((a, b) => (b[1] < a[1] ? b : a))[0];
     // a race is over when one class is left; at its last look the rule, which did not need to be told, is applied here
-    const end = run.looks[run.looks.length - 1][0], least = energies[best][1], border = SHIPPED.border[n] || Infinity;
+    const end = looks[looks.length - 1][0], least = energies[best][1], border = SHIPPED.border[n] || Infinity;
     const beaten = now.every(([k, energy, error]) => k === best || energy - least > border * error);
     const settled = end <= wanted.n && (end < SHIPPED.n || beaten);
     return { run, n, last, drawn, energies, best, settled, taken: last.reduce((a, b) => a + b) };
@@ -34,7 +43,7 @@
       pixels.data[4 * k + 3] = 255;
     }
     pen.putImageData(pixels, 0, 0);
-    tools.make("image", { x: 0, y: HEAD, width: size, height: size, href: canvas.toDataURL(), style: "image-rendering:pixelated", "aria-label": `image of class ${run.label}` }, sheet);
+    tools.make("image", { x: 0, y: HEAD, width: size, height: size, href: canvas.toDataURL(), style: "image-rendering:pixelated" }, sheet);
     words(sheet, 0, 14, `class ${run.label}`, { class: "tl-first" });
   }
 
@@ -69,8 +78,7 @@
   function paint(width) {
     const box = document.createElement("div"), wide = width > 560, size = wide ? 210 : 120;
     const height = HEAD + CLASSES * ROW + 46 + (wide ? 0 : size + 30);
-    const sheet = tools.make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" }, box);
-    sheet.setAttribute("aria-label", told());
+    const sheet = tools.make("g", { role: "img", "aria-label": told() }, tools.make("svg", { viewBox: `0 0 ${width} ${height}`, width, height }, box));
     picture(sheet, size);
     if (wide) gaps(sheet, size + 24, width - size - 24);
     else gaps(tools.make("g", { transform: `translate(0 ${size + 34})` }, sheet), 0, width);

@@ -71,8 +71,8 @@ def differences(energies: Tensor) -> Tensor:
 def border(errors: float, draws: int) -> float:
     """So many standard errors of a normal law, in those that are estimated from `draws` draws: Student's t.
 
-    >>> round(border(2.0, 10), 2), round(border(2.0, 10_000), 2)
-    (2.32, 2.0)
+    >>> print(round(border(2.0, 10), 2), round(border(2.0, 10_000), 2))
+    2.32 2.0
     """
     return stats.t.isf(stats.norm.sf(errors), draws - 1)
 
