@@ -76,7 +76,7 @@
   }
 
   function paint(width) {
-    const box = document.createElement("div"), wide = width > 560, size = wide ? 210 : 120;
+    const box = tools.make("div", { role: "group" }), wide = width > 560, size = wide ? 210 : 120;
     const height = HEAD + CLASSES * ROW + 46 + (wide ? 0 : size + 30);
     const sheet = tools.make("g", { role: "img", "aria-label": told() }, tools.make("svg", { viewBox: `0 0 ${width} ${height}`, width, height }, box));
     picture(sheet, size);
