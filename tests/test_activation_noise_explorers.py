@@ -1,7 +1,6 @@
 """The page of races shows what was measured: who is left, gaps and what it took, against the shipped tables."""
 
 import itertools
-import math
 import re
 
 import pytest
@@ -81,4 +80,4 @@ def test_the_page_tells_what_the_table_holds(browser, tmp_path):  # noqa: F811
                 assert told.startswith("Settled after" if settled else "After")
                 if settled:
                     assert f"class {said}, " in told and (f"but it is class {label}" in told) == (said != label)
-            assert math.isfinite(share) and opened.errors == [] and opened.outside == []
+        assert opened.errors == [] and opened.outside == []

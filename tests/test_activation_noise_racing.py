@@ -138,6 +138,22 @@ def test_images_with_an_n_of_their_own_race_as_each_would_alone(rule):
     assert (most == n).any() and (most < n).any() and len(set(most)) > 7
 
 
+@pytest.mark.parametrize("n", [300, torch.arange(60) * 5 + 1])
+def test_with_labels_a_race_is_over_when_the_own_class_is_out(n):
+    """Right and wrong at every look are those of the race without labels; draws end where that dropped the own class.
+
+    An image that is stopped too early, by another's label, or not at all has other draws or is right where it was not.
+    """
+    means = torch.randn(60, 5, generator=torch.Generator().manual_seed(3)) * 0.3
+    label = torch.arange(60) % 5
+    plain, found = (race(gaussian(means), 60, 5, n, practical(), at=(7,), label=y) for y in (None, label))
+    for step, said in plain.at.items():
+        assert ((said == label) == (found.at[step] == label)).all()
+    own = plain.draws[torch.arange(60), label]
+    assert (found.draws == plain.draws.minimum(own[:, None])).all()
+    assert (found.draws.sum(1) < plain.draws.sum(1)).any() and (found.draws.sum(1) == plain.draws.sum(1)).any()
+
+
 def test_one_n_for_all_is_that_n_for_each():
     draw = gaussian(torch.randn(30, 4, generator=torch.Generator().manual_seed(2)))
     one, each = (race(draw, 30, 4, n, practical()) for n in (50, torch.full((30,), 50)))
@@ -255,6 +271,10 @@ def test_validity_costs_draws_where_the_range_is_large():
         (
             lambda: race(gaussian([[0.0, 1.0]] * 2), 2, 2, torch.tensor([5, 8]), practical(), at=(6, 9)),
             "expected numbers of draws from 1 to 8",
+        ),
+        (
+            lambda: race(gaussian([[0.0, 1.0]] * 2), 2, 2, 5, practical(), label=torch.tensor([0])),
+            "label of shape \\(1,\\): expected one class for each of 2 images",
         ),
     ],
 )

@@ -176,6 +176,8 @@ def test_the_other_rules_measure_what_they_say():
     """Margins without chance, by hand: a wrong n, training, way or measure, or a share of another total, would show."""
     by_setting = lambda id, made: OTHERS[id].rule(made).groupby("setting")["margin"].first().to_dict()  # noqa: E731
     assert by_setting(FAR, far((5, 6, 7), size=0)) == {"(0.5, 0.5)": 5, "(0.9, 0.9)": 6, "(1.5, 1.5)": 7}
+    both = [far((5, 6, 7), size=0).assign(distribution="gaussian"), far((0, -50, 0), size=0).assign(distribution="t")]
+    assert by_setting(FAR, pd.concat(both)) == {"(0.5, 0.5)": 5, "(0.9, 0.9)": 6, "(1.5, 1.5)": 7}
     expected = {"100 images, 40 epochs": 4, "200 images, 40 epochs": 7}
     assert by_setting("gain-with-training", gains((9, 12), size=0)) == expected
     found = by_setting("racing-saves", passes("passes", (3, 2), size=0))

@@ -71,8 +71,8 @@ def explorer(
     ``"play": True`` it can be set going. `start` holds the controls' first values, `presets` maps names to values of
     some, `names` the columns to names for the reader. `seeds` is the column that holds how many seeds stand behind a
     value. `readout` is the sentence under the heatmap with columns in braces; `notes` replaces the sentence under
-    lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where
-    scripts do not run.
+    lines, by the controls' values joined with "|". `picture` is a matplotlib Figure, shown where scripts do not
+    run.
 
     With `compute`, the source of a JavaScript function, there is no table: each control has its ``"values"``, and
     ``compute(state, controls)`` turns the controls' values into ``{columns: {name: {data: […]}}, note, map}``. A panel

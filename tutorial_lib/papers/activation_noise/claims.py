@@ -14,14 +14,17 @@ NOISE_FREE = (0.0, 0.0)
 
 
 def _gaussian(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows with Gaussian noise that tell of all test images."""
-    table = table.dropna(subset="accuracy")
     return table[table["distribution"] == "gaussian"] if "distribution" in table else table
+
+
+def _of_all(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows with Gaussian noise that tell of all test images, and not of the first ones alone."""
+    return _gaussian(table.dropna(subset="accuracy"))
 
 
 def _accuracy(table: pd.DataFrame, n: int | None = None) -> pd.DataFrame:
     """Gaussian accuracies: rows seeds, columns (α at training, α at inference); at the largest n, or at `n`."""
-    table = _gaussian(table)
+    table = _of_all(table)
     rows = at_largest_n(table) if n is None else table[table["n"] == n]
     return rows.pivot(index="seed", columns=["alpha_train", "alpha_inference"], values="accuracy")
 
@@ -30,7 +33,7 @@ def untrained(table: pd.DataFrame) -> set[float]:
     """The α at training whose networks, in one of the seeds, reconstruct no better than their class's mean image."""
     if not {"error", "mean_image_error"} <= set(table):
         return set()
-    rows = _gaussian(at_largest_n(table))
+    rows = _of_all(at_largest_n(table))
     own = rows[rows["alpha_train"] == rows["alpha_inference"]]
     return set(own.loc[own["error"] >= own["mean_image_error"], "alpha_train"])
 
@@ -72,7 +75,7 @@ FAR = 10_000
 
 def far_growth(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy at n = 10,000 less that at n = 100, for the balanced pairs, on the images that were raced as far."""
-    rows = table.assign(first=table["accuracy"]) if "first" not in table else table
+    rows = _gaussian(table.assign(first=table["accuracy"]) if "first" not in table else table)
     rows = rows[rows["n"].isin([100, FAR])].dropna(subset="first")
     a = rows.pivot_table(index="seed", columns=["alpha_train", "alpha_inference", "n"], values="first")
     there = [pair for pair in BALANCED if (*pair, 100) in a and (*pair, FAR) in a]
@@ -81,7 +84,7 @@ def far_growth(table: pd.DataFrame) -> pd.DataFrame:
 
 def more_training(table: pd.DataFrame) -> pd.DataFrame:
     """The gain of (0.9, 0.9) over no noise after each longer training, less that after the shortest one."""
-    rows = _gaussian(table)
+    rows = _of_all(table)
     last = rows[rows["n"] == rows.groupby("alpha")["n"].transform("max")]
     a = last.pivot_table(index=["train", "epochs", "seed"], columns="alpha", values="accuracy")
     if not {0.0, 0.9} <= set(a):
@@ -127,7 +130,7 @@ def logarithmic(table: pd.DataFrame) -> pd.DataFrame:
 
     found = {}
     for pair in BALANCED:
-        part = _gaussian(table)
+        part = _of_all(table)
         part = part[(part["alpha_train"] == pair[0]) & (part["alpha_inference"] == pair[1])]
         lines = {seed: (line["n"].to_numpy(float), line["accuracy"].to_numpy()) for seed, line in part.groupby("seed")}
         for name, curve in CURVES.items():

@@ -123,6 +123,7 @@ MAPS = Sweep(
         "desk": {
             "default": {**_MAPS, "bases": [DNN3], "data": {"train": 2000, "test": 2000, "size": 14}},
             "digits": {"data": {}, "batch_size": 16},
+            # the derivative takes most of a cell's time, and only the scenes' is a claim
             "cifar-10": {"data": {"train": 2000, "test": 2000, "size": 16}, "derived": 10},
         },
         "paper": {"default": {**_MAPS, "batch_size": 256, "bases": [RESNET18], "deep epochs": 40, "data": {}}},
