@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import norm
 from test_activation_noise_racing import by_hand
 from torch import nn
 
@@ -29,7 +30,14 @@ from tutorial_lib.papers.activation_noise.cost import (
     margin,
     race_cell,
 )
-from tutorial_lib.papers.activation_noise.figures import at_common_n, at_largest_n, draw_cost, draw_race, draw_training
+from tutorial_lib.papers.activation_noise.figures import (
+    at_common_n,
+    at_largest_n,
+    draw_cost,
+    draw_margins,
+    draw_race,
+    draw_training,
+)
 from tutorial_lib.papers.activation_noise.racing import looks, practical, race
 
 CLASSES, IMAGES = 3, 16
@@ -444,6 +452,33 @@ def test_the_table_of_costs():
 def test_a_race_that_saves_nothing_is_told_in_plain_digits():
     drawn = draw_cost(costs((0.9, 0.9, 0, CERTAIN, "passes", 100.0), (0.9, 0.9, 0, CERTAIN, "time", 130.0)), "made up")
     assert not drawn.map(lambda text: "e" in text).any(axis=None)
+
+
+def test_margins_foretell_accuracy():
+    """The curve is the mean of Φ(√n m) over images and seeds; points are means of plain runs; counts are of images.
+
+    Balanced pairs only, and no other way's rows; a margin beyond the axis is counted at its end.
+    """
+    rows = costs(
+        (0.5, 0.5, 0, PLAIN, "margin", 0.1), (0.5, 0.5, 1, PLAIN, "margin", -0.02),
+        (0.5, 0.5, 1, PLAIN, "margin", 30.0),
+        (0.5, 0.9, 0, PLAIN, "margin", 5.0), (0.9, 0.9, 0, PLAIN, "margin", 0.001),
+        (0.5, 0.5, 0, PLAIN, "accuracy", 40.0), (0.5, 0.5, 1, PLAIN, "accuracy", 50.0),
+        (0.5, 0.5, 0, RACE, "accuracy", 99.0),
+    ).assign(x=100)  # fmt: skip
+    left, right = draw_margins(rows, "made up").axes
+    curve, points, other = right.lines[:3]
+    n = curve.get_xdata()
+    assert n[0] == pytest.approx(1) and n[-1] == pytest.approx(10_000)
+    expected = 100 * sum(norm.cdf(m * np.sqrt(n)) for m in (0.1, -0.02, 30)) / 3
+    assert curve.get_ydata() == pytest.approx(expected)
+    assert points.get_xdata().tolist() == [100] and points.get_ydata().tolist() == [45]
+    assert other.get_ydata() == pytest.approx(100 * norm.cdf(0.001 * np.sqrt(n)))
+    counts, borders, _ = left.patches[0].get_data()
+    assert counts.sum() == 3 and counts[-1] == 1
+    for value in (0.1001, -0.02):
+        assert counts[np.searchsorted(borders, value) - 1] == 1
+    assert [patch.get_label() for patch in left.patches] == ["α = 0.5", "α = 0.9"]
 
 
 def steps(classes, images, alphas=(0.9,)):

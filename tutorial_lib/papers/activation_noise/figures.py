@@ -178,6 +178,38 @@ def draw_cost(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     )
 
 
+_STEPS = np.geomspace(0.01, 10, 10)
+_BINS = np.concatenate([-_STEPS[::-1], _STEPS])
+"""Borders for gap over spread: three a decade on both sides of zero."""
+
+
+def draw_margins(table: pd.DataFrame, dataset: str):
+    """Gap over spread m of test images with balanced noise, and the accuracy that it foretells: the mean of Φ(√n m).
+
+    On the left a histogram; on the right that curve and, as points, what plain runs measured on these and other images.
+    """
+    from scipy import stats
+
+    figure, (left, right) = panels(2, height=3.4)
+    n = np.geomspace(1, 10_000, 60)
+    plain = pick(table[table["alpha_train"] == table["alpha_inference"]], way=PLAIN)
+    for (alpha, part), colour, mark in zip(
+        plain.groupby("alpha_train"), np.array(OKABE_ITO)[[1, 4, 5]], "os^", strict=False
+    ):
+        found = pick(part, measure="margin")["value"].dropna().to_numpy()
+        style = {"color": colour, "lw": 1.6}
+        left.stairs(np.histogram(found.clip(-9.9, 9.9), _BINS)[0], _BINS, label=f"α = {alpha:g}", **style)
+        right.plot(n, 100 * stats.norm.cdf(np.sqrt(n)[:, None] * found).mean(1), **style)
+        right.plot("x", "value", mark, data=mean_and_sem(pick(part, measure="accuracy"), ["x"]), color=colour)
+    left.axvline(0, color="0.4", lw=0.8, ls=":")
+    left.set_xscale("symlog", linthresh=0.01, linscale=0.3)
+    left.set(xlabel="gap over spread m (below 0: missed)", ylabel="test images")
+    left.set_xticks([-1, -0.1, 0, 0.1, 1], ["−1", "−0.1", "0", "0.1", "1"])
+    right.set(xscale="log", xlabel="number of noise samples n", ylabel="accuracy (%)")
+    left.legend(frameon=False, title=f"{dataset}, balanced")
+    return figure
+
+
 def draw_race(table: pd.DataFrame, dataset: str):
     """For one image of each class: mean energies over the number of draws, of the classes that were still drawn."""
     alpha = sorted(table["alpha"].unique())[len(table["alpha"].unique()) // 2]
@@ -251,6 +283,10 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/cost", "Section 3.2", "Passes, time and answers of racing, over those of the plain way",
         "n = 10,000 draws for each image and class", COST, draw_cost,
+    ),
+    Experiment(
+        f"{SLUG}/margins", "Section 3.2", "Gap over spread of test images, and the accuracy over n that it foretells",
+        "n = 10,000 draws for each image and class", COST, draw_margins,
     ),
     Experiment(
         f"{SLUG}/race", "Section 3.2", "Mean energies over the number of draws, image by image, as classes drop out",
