@@ -90,8 +90,8 @@ def cell(monkeypatch):
             trained=[], tables=[], alphas=[], common=[], seeds=[], data=data or made_up(seed), drawn=0
         )
 
-        def trained(config, *point):
-            seen.trained.append(point)
+        def trained(config, noise, seed):
+            seen.trained.append((noise.distribution, noise.alpha, seed))
             return seen.data, toy()
 
         def energies_of(model, x, batch_size=256, common=False):

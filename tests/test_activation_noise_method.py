@@ -235,7 +235,7 @@ def test_training_together_equals_training_each_alone(float64):
     x, y = images(14, shape=(1, 8, 8)), torch.tensor([0, 1, 2, 0, 1, 2, 0, 0, 1, 1, 2, 2, 0, 0])
     for optimizer in (torch.optim.Adam, torch.optim.SGD):
         options = {"widths": (2, 3), "epochs": 2, "batch_size": 4, "lr": 0.01, "seed": 5}
-        together = train_autoencoders(x, y, alpha=0.0, optimizer=optimizer, progress=False, **options)
+        together = train_autoencoders(x, y, ActivationNoise(alpha=0.0), optimizer=optimizer, progress=False, **options)
 
         torch.manual_seed(5)
         alone = [autoencoder(1, (2, 3)) for _ in range(3)]
@@ -265,7 +265,7 @@ def dark_and_bright(n=40):
 def test_each_network_learns_its_own_class():
     """Trained on another class's images, or not at all, the least energy would not be that of the image's class."""
     x, y = dark_and_bright()
-    options = {"alpha": 0.1, "widths": (4, 4), "batch_size": 10, "lr": 0.01, "progress": False}
+    options = {"noise": ActivationNoise(alpha=0.1), "widths": (4, 4), "batch_size": 10, "lr": 0.01, "progress": False}
     trained = train_autoencoders(x, y, epochs=20, **options)
     assert torch.equal(predict(energies(trained, x, 5).mean(0)), y)
     assert not torch.equal(predict(energies(train_autoencoders(x, y, epochs=0, **options), x, 5).mean(0)), y)
@@ -275,7 +275,7 @@ def test_each_network_learns_its_own_class():
 def test_training_has_the_noise_that_was_asked_for(where, last):
     """Distribution, strength (the same at inference: balanced) and sites, in every class's network."""
     model = train_autoencoders(
-        *dark_and_bright(), alpha=0.3, distribution="uniform", where=where, widths=(4, 4), epochs=0, progress=False
+        *dark_and_bright(), ActivationNoise("uniform", 0.3), where=where, widths=(4, 4), epochs=0, progress=False
     )
     sites = ["encoder.act1", "encoder.act2", "decoder.act1", *last]
     assert list(injected(model)) == [f"networks.{k}.{site}" for k in (0, 1) for site in sites]
@@ -407,7 +407,8 @@ def test_cross_entropy_trains_where_squared_error_stands_still():
     x = torch.zeros(64, 1, 8, 8)
     x[y == 0, :, 3, :], x[y == 1, :, :, 4] = 1.0, 1.0  # a bar across, a bar down
     x *= 0.8 + 0.2 * torch.rand(x.shape, generator=draw)
-    options = {"alpha": 0.0, "widths": (4, 8), "epochs": 40, "batch_size": 8, "lr": 3e-3, "progress": False}
+    options = {"widths": (4, 8), "epochs": 40, "batch_size": 8, "lr": 3e-3, "progress": False}
+    options["noise"] = ActivationNoise(alpha=0.0)
     model = train_autoencoders(x, y, loss="bce", **options)
     own = energies(model, x, 1)[0].gather(1, y[:, None])
     assert own.mean() < 0.5 * x.square().sum((1, 2, 3)).mean()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from tutorial_lib import ActivationNoise
 from tutorial_lib.inject import set_noise
 from tutorial_lib.papers.activation_noise.method import energies, energy, mean_energies, train_autoencoders
 from tutorial_lib.papers.activation_noise.racing import (
@@ -314,7 +315,7 @@ def test_the_largest_energy_is_reached_at_a_corner():
 def trained():
     g = torch.Generator().manual_seed(0)
     x, y = torch.rand(40, 1, 8, 8, generator=g), torch.arange(40) % 4
-    return train_autoencoders(x, y, alpha=0.5, epochs=1, batch_size=5, progress=False), x
+    return train_autoencoders(x, y, ActivationNoise(alpha=0.5), epochs=1, batch_size=5, progress=False), x
 
 
 def test_networks_race(trained):

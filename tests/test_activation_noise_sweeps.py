@@ -41,9 +41,9 @@ def cell(monkeypatch):
     def go(table=noisy, alpha_train=0.9, seed=0, distribution="gaussian", **changed):
         seen = SimpleNamespace(trained=[], alphas=[], seeds=[])
 
-        def trained(config, *point):
-            seen.trained.append(point)
-            return load_data("digits", seed=point[-1], **config["data"]), toy()
+        def trained(config, noise, seed):
+            seen.trained.append((noise.distribution, noise.alpha, seed))
+            return load_data("digits", seed=seed, **config["data"]), toy()
 
         def energies_of(model, x):
             (alpha,) = {layer.alpha_inference for layer in injected(model).values()}
@@ -198,9 +198,8 @@ def test_a_cell_is_what_the_method_says():
     rows = {(r["alpha_inference"], r["n"]): r for r in sweeps.accuracy_cell(config, "gaussian", 0.5, seed=1)}
     data = load_data("digits", seed=1, **config["data"])
     x, y, seen = data.x_test, data.y_test, {}
-    model = train_autoencoders(
-        data.x_train, data.y_train, alpha=0.5, epochs=8, batch_size=8, loss="bce", seed=1, progress=False
-    )
+    options = {"epochs": 8, "batch_size": 8, "loss": "bce", "seed": 1, "progress": False}
+    model = train_autoencoders(data.x_train, data.y_train, ActivationNoise(alpha=0.5), **options)
     accuracy, own = accuracy_over_n(model, x, y, 0.0, 1)
     assert rows[0.0, 1]["accuracy"] == pytest.approx(accuracy.item(), rel=1e-6)
     assert rows[0.0, 1]["error"] == pytest.approx(own.item() / 64, rel=1e-5)
@@ -224,8 +223,9 @@ def kept(monkeypatch):
     """What `trained` gives back, and with which settings it was asked."""
     found, real = [], sweeps.trained
 
-    def trained(config, *point):
-        found.append((copy.deepcopy(config), point, real(config, *point)))
+    def trained(config, noise, seed):
+        point = (noise.distribution, noise.alpha, seed)
+        found.append((copy.deepcopy(config), point, real(config, noise, seed)))
         return found[-1][-1]
 
     monkeypatch.setattr(sweeps, "trained", trained)
@@ -249,7 +249,8 @@ def test_more_training_is_more_training(kept):
     assert not torch.equal(data.y_test, same.y_test)
     pairs = {tuple(x): y for x, y in zip(same.x_test.flatten(1).tolist(), same.y_test.tolist(), strict=True)}
     assert all(pairs[tuple(x)] == y for x, y in zip(data.x_test.flatten(1).tolist(), data.y_test.tolist(), strict=True))
-    by_hand = train_autoencoders(same.x_train, same.y_train, alpha=0.9, epochs=3, batch_size=16, seed=2, progress=False)
+    options = {"epochs": 3, "batch_size": 16, "seed": 2, "progress": False}
+    by_hand = train_autoencoders(same.x_train, same.y_train, ActivationNoise(alpha=0.9), **options)
     weights = [[p.detach() for p in m.parameters()] for m in (model, by_hand)]
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
     assert {r["alpha_inference"] for r in rows} == {0.9} and [r["n"] for r in rows] == [1, 2, 3, 5, 7, 10, 20]
@@ -261,13 +262,13 @@ def test_the_loss_and_the_batches_of_the_settings_reach_the_training(kept):
     """Without a loss it is the squared error; an unknown one is refused, and so it does arrive."""
     config = {**SMOKE, "epochs": 1}
     first, second, third = (
-        next(sweeps.trained({**config, **more}, "gaussian", 0.5, 0)[1].parameters()).detach()
+        next(sweeps.trained({**config, **more}, ActivationNoise(alpha=0.5), 0)[1].parameters()).detach()
         for more in ({}, {"loss": "mse"}, {"batch_size": 200})
     )
     assert torch.equal(first, second) and not torch.equal(first, third)
     with pytest.raises(ValueError, match="loss = 'other'"):
-        sweeps.trained({**config, "loss": "other"}, "gaussian", 0.5, 0)
-    cauchy = next(sweeps.trained(config, "cauchy", 0.5, 0)[1].parameters())
+        sweeps.trained({**config, "loss": "other"}, ActivationNoise(alpha=0.5), 0)
+    cauchy = next(sweeps.trained(config, ActivationNoise("cauchy", 0.5), 0)[1].parameters())
     assert not torch.equal(first, cauchy)
 
 

@@ -21,9 +21,9 @@ def test_the_panel_trains_infers_and_keeps_its_networks(monkeypatch):
 
     trained, train = [], method.train_autoencoders
 
-    def counting(*arguments, **options):
-        trained.append((options["alpha"], options["distribution"], options["epochs"]))
-        return train(*arguments, widths=(4, 4, 4), **options)
+    def counting(x, y, noise, **options):
+        trained.append((noise.alpha, noise.distribution, options["epochs"]))
+        return train(x, y, noise, widths=(4, 4, 4), **options)
 
     monkeypatch.setattr(method, "train_autoencoders", counting)
     controls, message = parts(explorers.live())

@@ -9,6 +9,7 @@ from torch.utils.benchmark.utils.timer import timer  # waits for the GPU, if the
 from ...draw import packed
 from ...inject import set_noise
 from ...models import PerClass
+from ...noise import ActivationNoise
 from ...sweep import Sweep
 from . import SLUG
 from .method import predict
@@ -79,7 +80,7 @@ def cost_cell(config: dict, alpha_train: float, seed: int) -> list[dict]:
     and ``limit`` that at n = ∞ from x plain draws (of the first or the third run), with its ``error``. ``margin`` is
     gap over spread of image x, from the first plain run; ``kept`` the race's ratio of image x, which it did not settle.
     """
-    data, model = trained(config, "gaussian", alpha_train, seed)
+    data, model = trained(config, ActivationNoise("gaussian", alpha_train), seed)
     x, y, rows = data.x_test, data.y_test.cpu(), []
     for alpha in [b for a, b in TABLE_PAIRS if a == alpha_train and b > 0]:
         torch.manual_seed(seed)
@@ -142,7 +143,7 @@ def race_cell(config: dict, alpha: float, seed: int) -> list[dict]:
     ``image`` (x): the picture as text, as value its label; ``said``: the answer. ``energy`` of a class (y) after n
     draws: the mean, and the ``error`` of its gap to the least one, at each look for which the class was still drawn.
     """
-    data, model = trained(config, "gaussian", alpha, seed)
+    data, model = trained(config, ActivationNoise("gaussian", alpha), seed)
     x, y = data.x_test, data.y_test
     x = x[torch.stack([(y == k).nonzero()[0, 0] for k in y.unique()])]
     torch.manual_seed(seed)

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ...draw import decoded, halves, mean_and_sem, panels, pick
 from ...explore import Explorer, explorer, live_panel, page_script
-from ...noise import DISTRIBUTIONS
+from ...noise import DISTRIBUTIONS, ActivationNoise
 from .. import read_table, shipped
 from . import SLUG, reported
 from . import solved as model
@@ -303,7 +303,7 @@ def live():
         if key not in networks:
             say("training …")
             networks[key] = train_autoencoders(
-                data.x_train, data.y_train, alpha=train, distribution=distribution, epochs=epochs, batch_size=32,
+                data.x_train, data.y_train, ActivationNoise(distribution, train), epochs=epochs, batch_size=32,
                 progress=False,
             )  # fmt: skip
         torch.manual_seed(0)

@@ -5,10 +5,12 @@ reconstruction (eq. 5); noise in the activations turns the energy into a random 
 n draws of it (eq. 9).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from ...inject import inject, set_noise
+from ...inject import choose, inject, remove, set_noise, sites
 from ...models import PerClass, autoencoder
 from ...noise import ActivationNoise
 from ...train import fit
@@ -38,12 +40,84 @@ def by_class(x: Tensor, y: Tensor, classes: int) -> Tensor:
     return torch.stack([group[wrap % len(group)] for group in groups], dim=1)
 
 
+class CentredNoise(ActivationNoise):
+    """Eq. (1) with noise whose mean is taken off, t = s + α (z̄ - E z̄): what its shape does, apart from its mean.
+
+    For the three distributions on one side of zero: ``chi``, ``lognormal``, ``exponential``; `ValueError` for others.
+
+    >>> print(round(CentredNoise("exponential").mean, 3), round(CentredNoise("lognormal").mean, 3))
+    1.0 1.649
+    """
+
+    def __init__(self, distribution: str, alpha: float = 1.0, **options):
+        super().__init__(distribution, alpha, **options)
+        if distribution not in _MEANS:
+            raise ValueError(f"centred {distribution} noise: expected one of {', '.join(_MEANS)}")
+        self.mean = _MEANS[distribution](**self.parameters_of_noise)
+
+    def forward(self, s: Tensor) -> Tensor:
+        t = super().forward(s)
+        return t if t is s else t - (self.alpha if self.training else self.alpha_inference) * self.mean
+
+
+_MEANS = {
+    "chi": lambda k: math.sqrt(2) * math.exp(math.lgamma((k + 1) / 2) - math.lgamma(k / 2)),
+    "lognormal": lambda mu, sigma: math.exp(mu + sigma**2 / 2),
+    "exponential": lambda rate: 1 / rate,
+}
+
+
+class DropoutNoise(nn.Module):
+    """Dropout (section 3.1, Fig. 2), with its probability `alpha` in training and one of its own at inference.
+
+    What is left is scaled by 1 / (1 - `alpha`), so that the mean is that of the signal. Dropout at inference, by
+    default the same, draws a sample as noise does; with `alpha_inference` 0 it is the usual dropout. Raises
+    `ValueError` for a probability outside [0, 1).
+
+    >>> DropoutNoise(0.5, alpha_inference=0).eval()(torch.ones(3))
+    tensor([1., 1., 1.])
+    """
+
+    def __init__(self, alpha: float, alpha_inference: float | None = None):
+        super().__init__()
+        self.alpha, self.alpha_inference = alpha, alpha if alpha_inference is None else alpha_inference
+        for p in (self.alpha, self.alpha_inference):
+            if not 0 <= p < 1:
+                raise ValueError(f"dropout scalar c = {p!r}: expected a probability, at least 0 and under 1")
+
+    def forward(self, s: Tensor) -> Tensor:
+        return nn.functional.dropout(s, self.alpha if self.training else self.alpha_inference)
+
+
+def placement(model: nn.Module, where: str, output: bool = False) -> list[str]:
+    """Appendix D: the activations of an autoencoder that are noisy under "all", "odd", "even", "encoder" or "decoder".
+
+    The last one, the output, is left out as it is in "hidden", so that all five read "layers" alike; with `output` it
+    is not.
+
+    >>> placement(autoencoder(), "even"), placement(autoencoder(), "even", output=True)
+    (['encoder.act2', 'decoder.act1'], ['encoder.act2', 'decoder.act1', 'decoder.act3'])
+    """
+    last = sites(model)[-1]
+    return [name for name in choose(model, where) if output or name != last]
+
+
+def renoise(model: PerClass, noise: nn.Module, where="hidden") -> PerClass:
+    """Put copies of another noise layer into the networks, in place of what they have; returns the model.
+
+    That is how inference meets noise of another distribution or at other layers than training did (appendices C, D).
+    """
+    for network in model.networks:
+        remove(network)
+        inject(network, noise, where)
+    return model.eval()
+
+
 def train_autoencoders(
     x: Tensor,
     y: Tensor,
+    noise: nn.Module,
     *,
-    alpha: float,
-    distribution: str = "gaussian",
     where="hidden",
     loss: str = "mse",
     widths=(30, 73, 100),
@@ -55,11 +129,12 @@ def train_autoencoders(
 ) -> PerClass:
     """Train one noisy autoencoder a class, all together (sections 4.1 and 4.3; the loss is eq. 6).
 
-    `x` [N, C, H, W] in [0, 1], `y` [N] labels 0 … K-1. `alpha` scales the activation noise in training; at inference
-    it starts out the same (balanced). `where` says which activations are noisy: the paper's "each neuron of each layer"
-    leaves open whether the output is meant; "hidden" leaves it clean, "all" makes it noisy too. The remaining
-    defaults are the paper's: Adam at 0.001, batches of 256 (here: of each class), 100 epochs, and as `loss` the mean
-    squared error; "bce" is the binary cross-entropy that section 4.1 mentions. Energies are squared errors either way.
+    `x` [N, C, H, W] in [0, 1], `y` [N] labels 0 … K-1. `noise` is a layer, such as ``ActivationNoise("gaussian",
+    0.9)``, which at inference starts out the same (balanced); every activation that `where` names gets a copy. The
+    paper's "each neuron of each layer" leaves open whether the output is meant: "hidden" leaves it clean, "all" makes
+    it noisy too. The remaining defaults are the paper's: Adam at 0.001, batches of 256 (here: of each class), 100
+    epochs, and as `loss` the mean squared error; "bce" is the binary cross-entropy that section 4.1 mentions. Energies
+    are squared errors either way.
     Returns the K networks in evaluation mode.
     """
     if loss not in _LOSSES:
@@ -68,7 +143,7 @@ def train_autoencoders(
     classes = int(y.max()) + 1
     networks = [autoencoder(x.shape[1], widths) for _ in range(classes)]
     for network in networks:
-        inject(network, ActivationNoise(distribution, alpha), where)
+        inject(network, noise, where)
     model = PerClass(networks).to(x.device)
     images = by_class(x, y, classes)
 

@@ -240,8 +240,8 @@ def energies_of(model: PerClass, x: Tensor, batch_size: int = 256, common: bool 
     is set to it, in place, and the model's `common_noise` plays no part.
     """
     model.eval()
-    if injected(model):
-        set_noise(model, common=common)
+    sharing = [name for name, layer in injected(model).items() if common or hasattr(layer, "common")]
+    set_noise(model, sharing, common=common)
     seed = int(torch.randint(2**62, ()))
 
     @torch.inference_mode()

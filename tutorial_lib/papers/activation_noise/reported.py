@@ -29,6 +29,14 @@ def table_1() -> pd.DataFrame:
     return table[table["n"] == table.groupby(["alpha_train", "alpha_inference"])["n"].transform("max")]
 
 
+def table_3() -> dict[str, str]:
+    """Table 3: the parameters of the seven distributions, as printed."""
+    return {
+        "gaussian": "μ = 0, σ = 1", "cauchy": "μ = 0, γ = 1", "t": "ν = 1", "uniform": "ω = 0",
+        "lognormal": "μ = 0, σ = 1", "chi": "k = 1", "exponential": "λ = 1",
+    }  # fmt: skip
+
+
 def _read(name: str) -> pd.DataFrame:
     with (files(__package__) / name).open() as file:
         return pd.read_csv(file)

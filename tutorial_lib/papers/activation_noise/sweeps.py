@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from ...data import Data, load_data
 from ...inject import set_noise
 from ...models import PerClass
-from ...noise import DISTRIBUTIONS, density, sample
+from ...noise import DISTRIBUTIONS, ActivationNoise, density, sample
 from ...sweep import Sweep
 from . import SLUG
 from .method import train_autoencoders
-from .racing import energies_of, practical, race
+from .racing import Draw, energies_of, practical, race
 
 TWENTY = [round(0.1 * i, 1) for i in range(20)]
 """The α of Fig. 3, at training and at inference."""
@@ -41,15 +42,27 @@ def _alphas(config: dict) -> list[dict]:
     ]
 
 
-def trained(config: dict, distribution: str, alpha: float, seed: int) -> tuple[Data, PerClass]:
+def trained(config: dict, noise: nn.Module, seed: int, where="hidden") -> tuple[Data, PerClass]:
     """The data of a cell, its test images in an order of chance, and the K autoencoders that were trained on it."""
     data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
     order = torch.randperm(len(data.y_test), generator=torch.Generator().manual_seed(seed)).to(data.y_test.device)
     data = replace(data, x_test=data.x_test[order], y_test=data.y_test[order])
     return data, train_autoencoders(
-        data.x_train, data.y_train, alpha=alpha, distribution=distribution, epochs=config["epochs"],
+        data.x_train, data.y_train, noise, where=where, epochs=config["epochs"],
         batch_size=config["batch_size"], loss=config.get("loss", "mse"), seed=seed, progress=False,
     )  # fmt: skip
+
+
+def errors(data: Data, draw: Draw, images: int) -> dict:
+    """Mean squared error, per pixel and channel, of the first test images under the own class, and of its mean image.
+
+    ``error`` is the noisy networks', over ten draws; ``mean_image_error`` that of the class's mean training image.
+    """
+    x, y = data.x_test[:images], data.y_test[:images]
+    classes = range(int(data.y_train.max()) + 1)
+    means = torch.stack([data.x_train[data.y_train == k].mean(0) for k in classes])
+    own = torch.cat([draw(k, (y == k).nonzero()[:, 0], range(10)).mean(0) for k in classes]).mean()
+    return {"error": own.item() / x[0].numel(), "mean_image_error": (means[y] - x).square().mean().item()}
 
 
 def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int) -> list[dict]:
@@ -59,17 +72,14 @@ def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int
     up to n = ``config["n"]``; without noise at inference n is 1. For noisy pairs of α that are not in Tables 1 and 2 it
     is that of fewer images, up to fewer samples, as ``config["map"]`` says. For those that are, the first few images
     race on, as ``config["far"]`` says: ``first`` is their accuracy. An image is done when its own class is out.
-    ``error`` is the mean squared error, per pixel and channel, of the images under their own class's noisy network (10
-    samples of their own), ``mean_image_error`` that of the class's mean training image. From seed ``config["all
-    pairs"]`` on, only the pairs of α of ``config["main pairs"]`` are measured.
+    For ``error`` and ``mean_image_error`` see `errors`. From seed ``config["all pairs"]`` on, only the pairs of α of
+    ``config["main pairs"]`` are measured.
     """
     pairs = [(alpha_train, alpha) for alpha in config["alpha_inference"]]
     pairs = [pair for pair in pairs if seed < config["all pairs"] or list(pair) in config["main pairs"]]
     if not pairs:
         return []
-    data, model = trained(config, distribution, alpha_train, seed)
-    classes = range(len(model.networks))
-    means = torch.stack([data.x_train[data.y_train == k].mean(0) for k in classes])
+    data, model = trained(config, ActivationNoise(distribution, alpha_train), seed)
     rows = []
     for pair in pairs:
         torch.manual_seed(seed)
@@ -78,18 +88,17 @@ def accuracy_cell(config: dict, distribution: str, alpha_train: float, seed: int
         count, n = (config["map"]["images"], config["map"]["n"]) if noisy and not told else (None, config["n"])
         x, y = data.x_test[:count], data.y_test[:count]
         draw = energies_of(model, x)
-        own = torch.cat([draw(k, (y == k).nonzero()[:, 0], range(10)).mean(0) for k in classes]).mean()
-        errors = {"error": own.item() / x[0].numel(), "mean_image_error": (means[y] - x).square().mean().item()}
+        reconstruction = errors(data, draw, len(x))
         far = config["far"]["images"] if told and noisy else 0
         most = torch.full((len(x),), n if noisy else 1)
         most[:far] = config["far"]["n"]
         steps = sorted({n for stop in most.unique().tolist() for n in counts(stop)})
-        found = race(draw, len(x), len(classes), most, practical(), at=tuple(steps), label=y.cpu())
+        found = race(draw, len(x), len(model.networks), most, practical(), at=tuple(steps), label=y.cpu())
         for n in steps:
             right, there = 100 * (found.at[n] == y.cpu()).double(), most >= n
             row = {"alpha_inference": pair[1], "n": n, "first": right[:far].mean().item() if far else None}
             if there.all():
-                row |= {"accuracy": right.mean().item(), **errors}
+                row |= {"accuracy": right.mean().item(), **reconstruction}
             rows.append(row)
     return rows
 
@@ -113,7 +122,7 @@ _DESK = {
     "map": {"images": 200, "n": 100}, "far": {"images": 200, "n": 10_000}, **_PAIRS,
 }  # fmt: skip
 _CIFAR = {"data": {"size": 32, "train": 10_000, "test": 1000}, "epochs": 15}
-_PAPER = {
+PAPER = {
     "seeds": 10, "data": {"size": 32}, "epochs": 100, "batch_size": 256, "n": 10_000,
     "map": {"images": 10_000, "n": 1000}, "far": {"images": 0, "n": 10_000}, **_PAIRS, "all pairs": 10,
 }  # fmt: skip
@@ -154,7 +163,7 @@ ACCURACY = Sweep(
     {
         "smoke": {"default": {**_SMOKE, "alpha_train": {"gaussian": [0.0, 0.9]}, "alpha_inference": [0.0, 0.9]}},
         "desk": {**DESK, **_EARLIER},
-        "paper": {"default": {**_PAPER, "alpha_train": {"gaussian": TWENTY}, "alpha_inference": TWENTY}},
+        "paper": {"default": {**PAPER, "alpha_train": {"gaussian": TWENTY}, "alpha_inference": TWENTY}},
     },
     {"smoke": "digits", "desk": "digits", "paper": "cifar-10"},
     check=check,
@@ -188,7 +197,7 @@ TRAINING = Sweep(
         },
         "paper": {
             "default": {
-                **_PAPER, "alphas": [0.0, 0.9], "trainings": [{"train": 50_000, "epochs": e} for e in (30, 100, 300)],
+                **PAPER, "alphas": [0.0, 0.9], "trainings": [{"train": 50_000, "epochs": e} for e in (30, 100, 300)],
             }
         },
     },
