@@ -7,6 +7,7 @@ from ...claims import Claim, Finding, contrasts, margins
 from . import SLUG, reported
 from .cost import PLAIN, RACE
 from .figures import at_largest_n
+from .other_claims import printed_deterioration
 
 BALANCED = [(0.5, 0.5), (0.9, 0.9), (1.5, 1.5)]
 TEST_HEAVY = [(0.0, 0.5), (0.5, 0.9), (0.5, 1.5), (0.9, 1.5)]
@@ -277,6 +278,11 @@ CLAIMS = [
         "text-peak", "Table 1", "Accuracy peaks at (0.9, 0.9) on all data sets but CIFAR-20",
         "the performance on all datasets (except for CIFAR-20) peak at the noise scalars (0.9, 0.9)",
         own_tables([((0.9, 0.9), p) for p in _OTHERS], ("cifar-10", "caltech-20", "flower-20", "cub-20")),
+    ),
+    _own(
+        "text-classifiers-deteriorate", "Table 5", "Each classifier gets worse from α = 0 to 0.5, and from 0.5 to 1",
+        "the performances reliably deteriorate as we increase the scalar of the omnipresent … activation noise",
+        printed_deterioration,
     ),
 ]  # fmt: skip
 """This paper's claims: those that need training, then the paper's text against its own tables."""

@@ -4,12 +4,26 @@ import numpy as np
 import pandas as pd
 
 from ...draw import OKABE_ITO, mean_and_sem, panels, pick, seeds_of, with_columns
-from ...noise import DISTRIBUTIONS, density
 from ...sweep import Experiment
 from . import SLUG, reported
+from .classifiers import CLASSIFIERS, UNBALANCED
 from .cost import COST, PLAIN, RACES
-from .others import DROPOUT, EXCHANGE, LOSSES, ONE_SIDED, PLACEMENT, PLACES, SHAPE_DEFAULTS, SHAPES
-from .sweeps import ACCURACY, DENSITIES, DENSITY_PARAMETERS, TABLE_PAIRS, TRAINING
+from .drawing import beside, by_alpha, heatmap
+from .other_figures import (
+    draw_classifiers,
+    draw_dropout,
+    draw_exchange,
+    draw_losses,
+    draw_parameters,
+    draw_placement,
+    draw_profiles,
+    draw_shapes,
+    draw_sizes,
+    draw_table_5,
+    draw_unbalanced,
+)
+from .others import DROPOUT, EXCHANGE, LOSSES, PLACEMENT, SHAPES
+from .sweeps import ACCURACY, DENSITIES, TABLE_PAIRS, TRAINING
 
 
 def at_largest_n(table: pd.DataFrame) -> pd.DataFrame:
@@ -36,23 +50,6 @@ def of_table_pairs(table: pd.DataFrame) -> pd.DataFrame:
     """The Gaussian rows whose (α at training, α at inference) is one of the twelve of Tables 1 and 2."""
     pairs = pd.MultiIndex.from_frame(table[["alpha_train", "alpha_inference"]])
     return table[pairs.isin(TABLE_PAIRS) & (table["distribution"] == "gaussian")]
-
-
-def _heatmap(axis, table: pd.DataFrame, title: str, x=("alpha_train", "α"), y=("alpha_inference", "α")) -> None:
-    """Accuracy over what is at training (x: a column, its name for the reader) and at inference (y)."""
-    import seaborn as sns
-    from matplotlib.patches import Rectangle
-
-    grid = table.pivot(index=y[0], columns=x[0], values="accuracy")
-    axis.set_facecolor("0.9")
-    small = grid.size > 100
-    sns.heatmap(
-        grid, ax=axis, cmap="cividis", annot=not small, fmt=".0f", vmin=0, cbar_kws={"label": "accuracy (%)"},
-        linewidths=0 if small else 0.5,
-    )  # fmt: skip
-    for row, column in zip(*np.nonzero(grid.isna().to_numpy()), strict=True):
-        axis.add_patch(Rectangle((column, row), 1, 1, fill=False, hatch="///", edgecolor="0.6", linewidth=0))
-    axis.set(title=title, xlabel=f"{x[1]} at training", ylabel=f"{y[1]} at inference")
 
 
 def draw_energies(image, reconstructions, draws, counts=(1, 10, 100)):
@@ -97,8 +94,8 @@ def draw_alphas(table: pd.DataFrame, dataset: str):
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     means = mean_and_sem(ours, ["alpha_train", "alpha_inference"], "accuracy")
-    _heatmap(left, means, f"ours: {dataset}, n = {n}, {seeds_of(ours)}")
-    _heatmap(right, reported.fig_3(), "paper: cifar-10, n = 1000 (hatched: not legible)")
+    heatmap(left, means, f"ours: {dataset}, n = {n}, {seeds_of(ours)}")
+    heatmap(right, reported.fig_3(), "paper: cifar-10, n = 1000 (hatched: not legible)")
     return figure
 
 
@@ -133,7 +130,7 @@ def draw_samples(table: pd.DataFrame, dataset: str):
 
 def draw_table_1(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Table 1: mean ± standard error at our largest n beside the paper's at n = 10,000; index the pair of α."""
-    return _beside(table, f"ours: {dataset}, n = {table['n'].max()}", reported.table_1(), [])
+    return beside(table, f"ours: {dataset}, n = {table['n'].max()}", reported.table_1(), [])
 
 
 def draw_table_2(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -142,36 +139,13 @@ def draw_table_2(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     Of ours at the paper's n, and at n = 1 without noise; beside all test images the first ones, which race on further.
     """
     table = table[table["n"].isin([10**k for k in range(6)])]
-    return _beside(table, f"ours: {dataset}", reported.table_2(), ["n"])
-
-
-def _beside(table: pd.DataFrame, label: str, paper: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    keys = ["alpha_train", "alpha_inference", *keys]
-
-    def text(data):
-        return data.set_index(keys).apply(
-            lambda r: f"{r['accuracy']:.2f}" + (f" ± {r['sem']:.2f}" if r["sem"] == r["sem"] else ""), axis=1
-        )
-
-    columns = {label: text(mean_and_sem(table.dropna(subset="accuracy"), keys, "accuracy"))}
-    if "n" in keys and "first" in table:
-        first = mean_and_sem(table.dropna(subset="first"), keys, "first").rename(columns={"first": "accuracy"})
-        columns["its first test images"] = text(first)
-    for name, part in paper.groupby("dataset", sort=False):
-        columns[f"paper: {name}"] = text(part)
-    return pd.DataFrame(columns).sort_index().fillna("")
+    return beside(table, f"ours: {dataset}", reported.table_2(), ["n"])
 
 
 def draw_training(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Accuracy at the largest n of all images (mean ± standard error) by the training; a column for each α."""
     table = table.dropna(subset="accuracy")
-    return _by_alpha(table[table["n"] == table.groupby("alpha")["n"].transform("max")], ["train", "epochs"])
-
-
-def _by_alpha(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    means = mean_and_sem(table, [*keys, "alpha"], "accuracy")
-    means["text"] = [f"{r.accuracy:.2f}" + (f" ± {r.sem:.2f}" if r.sem == r.sem else "") for r in means.itertuples()]
-    return means.pivot(index=keys, columns="alpha", values="text")
+    return by_alpha(table[table["n"] == table.groupby("alpha")["n"].transform("max")], ["train", "epochs"])
 
 
 def draw_cost(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -234,145 +208,6 @@ def draw_race(table: pd.DataFrame, dataset: str):
     return figure
 
 
-_NOISE_STYLES = {
-    ("activation", "as in training"): ("Gaussian noise, balanced", {"color": OKABE_ITO[4], "marker": "o"}),
-    ("activation", "without"): ("Gaussian noise, at training only", {"color": OKABE_ITO[2], "marker": "o", "ls": "--"}),
-    ("dropout", "as in training"): ("dropout, balanced", {"color": OKABE_ITO[5], "marker": "s"}),
-    ("dropout", "without"): ("dropout, at training only", {"color": OKABE_ITO[1], "marker": "s", "ls": "--"}),
-}
-
-
-def _over(axis, table: pd.DataFrame, x: str, label: str | None = None, **style) -> None:
-    """Mean accuracy over the column `x`, with a band of one standard error."""
-    line = mean_and_sem(table, [x], "accuracy")
-    axis.plot(line[x], line["accuracy"], label=label, ms=4, lw=1.5, **style)
-    low, high = line["accuracy"] - line["sem"], line["accuracy"] + line["sem"]
-    axis.fill_between(line[x], low, high, color=style["color"], alpha=0.2, lw=0)
-
-
-def draw_dropout(table: pd.DataFrame, dataset: str):
-    """Fig. 2: accuracy over α and over the dropout scalar c, balanced and with the noise at training only."""
-    figure, axes = panels(2, height=3.6)
-    table = table[table["n"] == table.groupby(["noise", "strength", "inference"])["n"].transform("max")]
-    for axis, noise, name in zip(axes, ("activation", "dropout"), ("noise scalar α", "dropout scalar c"), strict=True):
-        for inference in ("as in training", "without"):
-            label, style = _NOISE_STYLES[noise, inference]
-            _over(axis, pick(table, noise=noise, inference=inference), "strength", label, **style)
-        axis.set(xlabel=name, ylabel="accuracy (%)")
-        axis.legend(frameon=False, fontsize=9)
-    figure.suptitle(f"{dataset}, n = {table['n'].max()}, {seeds_of(table)}", fontsize=11)
-    return figure
-
-
-def with_noise_free(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows at the largest n; those without noise (α = 0) stand for every distribution and parameter."""
-    last = table[table["n"] == table.groupby("alpha")["n"].transform("max")]
-    free, noisy = last[last["alpha"] == 0], last[last["alpha"] > 0]
-    kinds = noisy[["distribution", "value", "centred"]].drop_duplicates()
-    return pd.concat([noisy, free.drop(columns=[*kinds]).merge(kinds, how="cross")], ignore_index=True)
-
-
-_OF_SEVEN = {
-    name: {"color": colour, "marker": mark, "ls": "--" if name in ONE_SIDED else "-"}
-    for name, colour, mark in zip(DISTRIBUTIONS, OKABE_ITO, "os^Dv<>", strict=False)
-}
-
-
-def _default(table: pd.DataFrame, distribution: str) -> pd.DataFrame:
-    """The rows of a distribution with the parameter of Table 3, as it is."""
-    (value,) = SHAPE_DEFAULTS[distribution]
-    return pick(table, distribution=distribution, value=value, centred=False)
-
-
-def draw_profiles(table: pd.DataFrame, dataset: str):
-    """Fig. 4: the densities of the seven distributions, and accuracy over α with each (parameters of Table 3)."""
-    figure, (left, right) = panels(2, height=3.8)
-    z, table = np.linspace(-4, 4, 401), with_noise_free(table)
-    for name, style in _OF_SEVEN.items():
-        left.plot(z, density(name, z), color=style["color"], ls=style["ls"], lw=1.5)
-        if len(rows := _default(table, name)):
-            _over(right, rows, "alpha", name, **style)
-    left.set(xlabel="normalised noise z̄", ylabel="density", ylim=(0, 1.05))
-    right.set(xlabel="noise scalar α, balanced", ylabel="accuracy (%)")
-    right.legend(frameon=False, fontsize=9)
-    figure.suptitle(f"{dataset}, n = {table['n'].max()}, {seeds_of(table)}; dashed: on one side of zero", fontsize=11)
-    return figure
-
-
-def draw_shapes(table: pd.DataFrame, dataset: str):
-    """Fig. 6: accuracy over α for each distribution and parameter; dashed where the mean of the noise is taken off."""
-    table = with_noise_free(table)
-    names = [name for name in DISTRIBUTIONS if name in set(table["distribution"])]
-    figure, axes = panels(len(names) + 1, columns=2)
-    for axis, name in zip(axes, names, strict=False):
-        rows = pick(table, distribution=name)
-        for (value, part), colour in zip(
-            rows.groupby("value"), (OKABE_ITO[1], OKABE_ITO[4], OKABE_ITO[3]), strict=False
-        ):
-            label = f"{DENSITY_PARAMETERS[name][0]} = {value:.3g}"
-            _over(axis, pick(part, centred=False), "alpha", label, color=colour, marker="o")
-            if part["centred"].any():
-                _over(axis, pick(part, centred=True), "alpha", color=colour, marker="o", mfc="none", ls="--")
-        axis.set(title=name)
-        axis.legend(frameon=False, fontsize=9)
-    last = axes[len(names)]
-    for name in names:
-        if len(rows := _default(table, name)):
-            _over(last, rows, "alpha", name, **_OF_SEVEN[name])
-    last.set(title="parameters of Table 3")
-    last.legend(frameon=False, fontsize=8, ncols=2)
-    for axis in axes[: len(names) + 1]:
-        axis.set(xlabel="noise scalar α, balanced", ylabel="accuracy (%)")
-    figure.suptitle(
-        f"{dataset}, n = {table['n'].max()}, {seeds_of(table)}; dashed, hollow: mean taken off", fontsize=11
-    )
-    return figure
-
-
-def _exchanged(table: pd.DataFrame, dataset: str, what: str, order):
-    from matplotlib.figure import Figure
-
-    last = table[table["n"] == table["n"].max()]
-    means = mean_and_sem(last, ["training", "inference"], "accuracy")
-    for column in ("training", "inference"):
-        means[column] = pd.Categorical(means[column], [name for name in order if name in set(means[column])])
-    figure = Figure(figsize=(6.6, 5.4), layout="constrained")
-    title = f"{dataset}, n = {table['n'].max()}, {seeds_of(table)}"
-    _heatmap(figure.subplots(), means, title, ("training", what), ("inference", what))
-    return figure
-
-
-def draw_exchange(table: pd.DataFrame, dataset: str):
-    """Fig. 8: accuracy over the distribution at training and at inference."""
-    return _exchanged(table, dataset, "distribution", DISTRIBUTIONS)
-
-
-def draw_placement(table: pd.DataFrame, dataset: str):
-    """Fig. 9: accuracy over the placement of noise at training and at inference."""
-    return _exchanged(table, dataset, "noisy layers", PLACES)
-
-
-def draw_parameters(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Table 3: the parameters of the distributions, ours beside the paper's, and accuracy with each at both ends."""
-    balanced = table[(table["training"] == table["inference"]) & (table["n"] == table["n"].max())]
-    means = mean_and_sem(balanced, ["training"], "accuracy").set_index("training")["accuracy"]
-    printed = reported.table_3()
-    rows = {
-        name: {
-            "ours": ", ".join(f"{key} = {value:.4g}" for key, value in DISTRIBUTIONS[name].items()),
-            "paper": printed[name],
-            f"accuracy, {dataset} (%)": f"{means[name]:.2f}" if name in means else "",
-        }
-        for name in DISTRIBUTIONS
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def draw_losses(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Accuracy at the largest n (mean ± standard error), by the loss of training; a column for each α."""
-    return _by_alpha(table[table["n"] == table.groupby("alpha")["n"].transform("max")], ["loss"])
-
-
 def draw_densities(table: pd.DataFrame, dataset: str):
     """Fig. 5: the density of each distribution for several parameters, over a histogram of our draws."""
     from matplotlib.figure import Figure
@@ -400,6 +235,7 @@ _SETTING = (
     "CIFAR-10, -20, CalTech-20, Flower-20, CUB-20 at 32x32; one autoencoder a class (30-73-100, 4x4, stride 2); "
     "Gaussian noise; Adam 0.001, batch 256, 100 epochs; 10 runs"
 )
+_OF_CLASSIFIERS = "CIFAR-10 and -100; Adam 0.001, cosine annealing, 30 epochs; Gaussian noise at all layers; n = 1000"
 EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-3", "Figure 3", "Accuracy over α at training and α at inference", f"{_SETTING}; n = 1000",
@@ -444,6 +280,22 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-9", "Figure 9", "Accuracy over the noisy layers at training and at inference",
         f"{_SETTING}; α = 1", PLACEMENT, draw_placement,
+    ),
+    Experiment(
+        f"{SLUG}/fig-10", "Figure 10", "Accuracy of seventeen classifiers over balanced α", _OF_CLASSIFIERS,
+        CLASSIFIERS, draw_classifiers,
+    ),
+    Experiment(
+        f"{SLUG}/table-4", "Table 4", "The seventeen classifiers and their sizes", "names only", CLASSIFIERS,
+        draw_sizes,
+    ),
+    Experiment(
+        f"{SLUG}/table-5", "Table 5", "Accuracy of seventeen classifiers at three balanced α", _OF_CLASSIFIERS,
+        CLASSIFIERS, draw_table_5, lambda table: table[table["alpha"].isin([0.0, 0.5, 1.0])],
+    ),
+    Experiment(
+        f"{SLUG}/fig-11", "Figure 11", "A classifier's accuracy over α at training and α at inference",
+        f"ResNet50; {_OF_CLASSIFIERS}", UNBALANCED, draw_unbalanced,
     ),
     Experiment(
         f"{SLUG}/loss", "Section 4.1", "Squared error against binary cross-entropy", _SETTING, LOSSES, draw_losses,

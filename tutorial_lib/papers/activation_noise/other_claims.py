@@ -4,12 +4,14 @@ A network that reconstructs its class no better than the class's mean image has 
 hurt: settings that need such networks, in any seed, are not testable.
 """
 
+from itertools import combinations, pairwise
+
 import pandas as pd
 
-from ...claims import Claim, margins
+from ...claims import Claim, contrasts, margins
 from ...draw import pick
 from ...noise import DISTRIBUTIONS
-from . import SLUG
+from . import SLUG, reported
 from .others import ONE_SIDED, PLACES, SHAPE_DEFAULTS
 
 SYMMETRIC = tuple(name for name in DISTRIBUTIONS if name not in ONE_SIDED)
@@ -198,6 +200,67 @@ def entropy_less_square(table: pd.DataFrame) -> pd.DataFrame:
     return _compared(pairs, accuracy, learned)
 
 
+# ---- Appendix E: classifiers
+
+LEARNED = 20.0
+"""A classifier whose accuracy without noise is below this (percent), in any seed, has learned too little to be hurt."""
+
+
+def deteriorating(table: pd.DataFrame) -> pd.DataFrame:
+    """For each architecture, accuracy at each balanced α of Table 5 that is there, less that at the next one."""
+    found, lost = {}, {}
+    for name, part in table[table["n"] == table.groupby("alpha")["n"].transform("max")].groupby("architecture"):
+        a = part.pivot(index="seed", columns="alpha", values="accuracy")
+        for low, high in pairwise([alpha for alpha in (0.0, 0.5, 1.0) if alpha in a]):
+            setting = f"{name}, {low:g} over {high:g}"
+            if 0.0 in a and (a[0.0] > LEARNED).all():
+                found[setting] = a[low] - a[high]
+            else:
+                lost[setting] = "the network without noise learned too little"
+    return margins(found, lost)
+
+
+def printed_deterioration() -> pd.DataFrame:
+    """The same on the paper's Table 5, with its errors: 17 architectures, two data sets, two steps of α."""
+    rows = reported.table_5().itertuples()
+    cells = {(r.architecture, r.dataset, r.alpha): (r.accuracy, r.sem) for r in rows}
+    kinds = dict.fromkeys((name, dataset) for name, dataset, _ in cells)
+    steps = {
+        f"{name} on {dataset}, {low:g} over {high:g}": {(name, dataset, low): 1, (name, dataset, high): -1}
+        for name, dataset in kinds
+        for low, high in ((0.0, 0.5), (0.5, 1.0))
+    }
+    return contrasts(cells, steps)
+
+
+def _unbalanced(pairs, statistics: str = "of training"):
+    """A rule: accuracy of one (α at training, α at inference) less that of another, for each of `pairs(alphas)`."""
+
+    def rule(table: pd.DataFrame) -> pd.DataFrame:
+        rows = pick(table, statistics=statistics)
+        rows = rows[rows["n"] == rows.groupby("alpha_inference")["n"].transform("max")]
+        a = rows.pivot(index="seed", columns=["alpha_train", "alpha_inference"], values="accuracy")
+        alphas = sorted(set(rows["alpha_train"]) & set(rows["alpha_inference"]))
+        there = {f"{one} over {other}": (one, other) for one, other in pairs(alphas) if one in a and other in a}
+        if (0.0, 0.0) not in a or not (a[0.0, 0.0] > LEARNED).all():
+            return margins({}, dict.fromkeys(there, "the network without noise learned too little"))
+        return margins({name: a[one] - a[other] for name, (one, other) in there.items()})
+
+    return rule
+
+
+def _down(alphas):
+    return [((low, low), (high, high)) for low, high in pairwise(alphas)]
+
+
+def _off(alphas):
+    return [((a, a), (a, b)) for a in alphas for b in alphas if a != b]
+
+
+def _mirrored(alphas):
+    return [((high, low), (low, high)) for low, high in combinations(alphas, 2)]
+
+
 def _claim(id, item, claim, text, rule, experiment, **options) -> Claim:
     return Claim(
         id=id, paper=SLUG, item=item, claim=claim, reported=None, reported_text=text, reported_error="none", rule=rule,
@@ -269,6 +332,29 @@ OTHER_CLAIMS = [
         "cross-entropy", "Section 4.1", "Binary cross-entropy and squared error give accuracies within 3 points",
         "binary cross-entropy (BCE) has also been tried and produced similar results", entropy_less_square, "loss",
         kind="equal", delta=3.0,
+    ),
+    _claim(
+        "classifiers-deteriorate", "Table 5, Figure 10", "Each classifier gets worse from α = 0 to 0.5, and to 1",
+        "the performances reliably deteriorate as we increase the scalar of the omnipresent … activation noise",
+        deteriorating, "table-5",
+    ),
+    _claim(
+        "classifier-diagonal", "Figure 11", "With balanced noise the classifier gets worse at each step of α",
+        "the performance consistently deteriorates when moving from top-left entry (no noise) to bottom-right entry",
+        _unbalanced(_down), "fig-11",
+    ),
+    _claim(
+        "classifier-unbalanced", "Figure 11", "For each α at training, the same α at inference is best",
+        "unbalanced noise worsens the performance", _unbalanced(_off), "fig-11",
+    ),
+    _claim(
+        "classifier-asymmetry", "Figure 11", "Too much noise at inference hurts more than too much at training",
+        "strong noise during inference with weak noise during training delivers noticeably worse performances",
+        _unbalanced(_mirrored), "fig-11", kind="on average",
+    ),
+    _claim(
+        "classifier-asymmetry-anew", "ours", "It still does once batch norm has the statistics of inference", _OURS,
+        _unbalanced(_mirrored, "anew"), "fig-11", kind="on average",
     ),
 ]  # fmt: skip
 """Rules that are fixed, and wait for their tables to join the claims."""
