@@ -21,6 +21,7 @@ from tutorial_lib import DataError, load_data
 from tutorial_lib import data as module
 from tutorial_lib.data import NAMES, SLIMS, TORCHVISION
 from tutorial_lib.errors import InputError
+from tutorial_lib.image_sets import IMAGE_SETS
 from tutorial_lib.sweep import RESULTS, provenance
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
@@ -978,7 +979,8 @@ def test_bostons_address_and_checksum_are_those_of_keras():
 
 def test_every_name_is_of_one_kind():
     """A set that is named twice, or not listed, would be loaded by another branch than its own."""
-    assert sorted(NAMES) == sorted({"digits", *TORCHVISION, *SLIMS, "tiny-imagenet", "diabetes", "boston"})
+    kinds = {"digits", *TORCHVISION, *SLIMS, *IMAGE_SETS, "tiny-imagenet", "diabetes", "boston"}
+    assert sorted(NAMES) == sorted(kinds)
     assert len(NAMES) == len(set(NAMES))
 
 

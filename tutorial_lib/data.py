@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
+from .image_sets import CLASSES, CUB, IMAGE_SETS
 
 TORCHVISION = {
     "mnist": "MNIST",
@@ -24,7 +25,7 @@ TORCHVISION = {
 }
 SLIMS = {"cifar-20": ("cifar-100", 20)}
 TABLES = ("diabetes", "boston")
-NAMES = ("digits", *TORCHVISION, *SLIMS, "tiny-imagenet", *TABLES)
+NAMES = ("digits", *TORCHVISION, *SLIMS, *IMAGE_SETS, "tiny-imagenet", *TABLES)
 TINY = "tiny-imagenet-200"
 """The folder that the archive of Tiny ImageNet unpacks to."""
 BOSTON = (
@@ -70,18 +71,20 @@ def load_data(
     """Load a data set onto `device`, resized to `size` x `size` pixels if given.
 
     `name` is ``digits`` (scikit-learn's 1,797 8x8 digits, always there), ``mnist``, ``fashion-mnist``, ``usps``,
-    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``, ``tiny-imagenet`` (200
-    classes of 64x64 pixels; its validation part is the test part here, as its own has no labels); for regression
-    ``diabetes`` (scikit-learn's 442 patients, always there) or ``boston`` (506 house prices, downloaded; scikit-learn
-    removed the set because one of its columns was made from race on the assumption that segregation raises prices);
+    ``cifar-10``, ``cifar-100``, ``cifar-20`` (the first 20 classes of CIFAR-100), ``svhn``, ``caltech-20``,
+    ``flower-20`` and ``cub-20`` (the first 20 classes of Caltech-101, Flowers-102 and CUB-200-2011; their images differ
+    in size, so give `size`), ``tiny-imagenet`` (200 classes of 64x64 pixels; its validation part is the test part here,
+    as its own has no labels); for regression ``diabetes`` (scikit-learn's 442 patients, always there) or ``boston``
+    (506 house prices, downloaded; scikit-learn removed the set because one of its columns was made from race on the
+    assumption that segregation raises prices);
     or a path: of an ``.npz`` file with ``x_train, y_train, x_test, y_test`` (images [N, H, W] or [N, H, W, C], uint8
     or floats in [0, 1]; a text ``source``, if there is one, goes into the provenance), or of a folder with one
     subfolder of images a class (inside ``train/`` and ``test/``, or without them: then every fifth image is held out).
     Own labels with gaps (0, 1000, 2000) become 0 … K-1, and `source` says so; a label of the test part that the
     training part lacks is refused. A file of ``x_test, y_test`` alone keeps its labels and has an empty training part.
     Any other named set is read from ``folder/<name>.npz`` if that file is there, else by torchvision, which downloads
-    into `folder` what it misses and verifies checksums; ``tiny-imagenet``, which it does not have, from the unpacked
-    archive ``folder/tiny-imagenet-200``, without a download.
+    into `folder` what it misses and verifies checksums; ``tiny-imagenet`` and ``cub-20``, which it does not have, from
+    the unpacked archives ``folder/tiny-imagenet-200`` and ``folder/CUB_200_2011``, without a download.
 
     `train` and `test` keep that many images, spread evenly over the classes and drawn with `seed` (of a regression set:
     that many rows). Raises `DataError`.
@@ -206,6 +209,8 @@ def _named(name: str, folder: Path, size: int | None):
         return _npz(file)
     if name == "tiny-imagenet":
         return _tiny_imagenet(folder / TINY, size), f"the folder {TINY}, its val part as test (its own has no labels)"
+    if name in IMAGE_SETS:
+        return _image_set(name, folder, size), f"{IMAGE_SETS[name][1]}, its first {CLASSES} classes"
     return _torchvision(name, folder), f"torchvision.datasets.{TORCHVISION[name]}"
 
 
@@ -260,6 +265,27 @@ def _torchvision(name: str, folder: Path):
     if name == "svhn":
         return [a for part in parts for a in (part.data.transpose(0, 2, 3, 1), part.labels.astype(np.int64))]
     return [np.asarray(a) for part in parts for a in (part.data, part.targets)]
+
+
+def _image_set(name: str, folder: Path, size: int | None):
+    try:
+        parts = IMAGE_SETS[name][0](folder)
+    except Exception as error:  # as in `_torchvision`
+        how = (
+            f"Unpack the archive of CUB-200-2011 so that {CUB} there holds images.txt, image_class_labels.txt, "
+            "train_test_split.txt and images/<class>/*.jpg"
+            if name == "cub-20"
+            else "Delete broken files there and run again with a network"
+        )
+        raise DataError(
+            f"{name}: could not read it in {str(folder)!r} ({error}). {how}, or put a file {name}.npz with x_train, "
+            "y_train, x_test, y_test there"
+        ) from error
+    if empty := [part for part, found in zip(("training", "test"), parts, strict=True) if not found]:
+        raise DataError(f"{name}: no {empty[0]} images of its first {CLASSES} classes in {str(folder)!r}")
+    x_train, x_test = _stacked(name, [[file for file, _ in part] for part in parts], size)
+    y_train, y_test = (np.array([label for _, label in part]) for part in parts)
+    return [x_train, y_train, x_test, y_test]
 
 
 def _npz(path: Path):
@@ -354,7 +380,7 @@ def _tiny_imagenet(path: Path, size: int | None):
         raise DataError(f"tiny-imagenet: wnids.txt names no class, expected an id a line: unpack {TINY}.zip again")
     train = [(file, label) for wnid, label in ids.items() for file in _image_files(path, f"train/{wnid}/images")]
     (train, y_train), (test, y_test) = (zip(*part, strict=True) for part in (train, _annotated(path, ids)))
-    x_train, x_test = _stacked([train, test], size)
+    x_train, x_test = _stacked("tiny-imagenet", [train, test], size)
     return [x_train, np.array(y_train), x_test, np.array(y_test)]
 
 
@@ -376,12 +402,12 @@ def _annotated(path: Path, ids: dict[str, int]) -> list[tuple[Path, int]]:
     return [(path / "val" / "images" / file, ids[wnid]) for file, wnid in named]
 
 
-def _stacked(parts, size: int | None) -> list[np.ndarray]:
+def _stacked(name: str, parts, size: int | None) -> list[np.ndarray]:
     """The images of each part as one array, as they are; if they differ in size, resized."""
     images = [[_read_image(file, None) for file in files] for files in parts]
     shapes = {image.shape for part in images for image in part}
     if len(shapes) > 1 and size is None:
-        raise DataError(f"tiny-imagenet holds images of several sizes, {sorted(shapes)[:3]} …: give size=")
+        raise DataError(f"{name} holds images of several sizes, {sorted(shapes)[:3]} …: give size=")
     if len(shapes) > 1:
         images = [[_read_image(file, size) for file in files] for files in parts]
     return [np.stack(part) for part in images]

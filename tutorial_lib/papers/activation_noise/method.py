@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...inject import choose, inject, remove, set_noise, sites
 from ...models import PerClass, autoencoder
-from ...noise import ActivationNoise
+from ...noise import ActivationNoise, check_parameters
 from ...train import fit
 
 
@@ -49,8 +49,9 @@ class CentredNoise(ActivationNoise):
     1.0 1.649
     """
 
-    def __init__(self, distribution: str, alpha: float = 1.0, **options):
-        super().__init__(distribution, alpha, **options)
+    def __init__(self, distribution: str, alpha: float = 1.0, alpha_inference: float | None = None, **parameters):
+        super().__init__(distribution, alpha, alpha_inference)
+        self.parameters_of_noise = check_parameters(distribution, parameters)
         if distribution not in _MEANS:
             raise ValueError(f"centred {distribution} noise: expected one of {', '.join(_MEANS)}")
         self.mean = _MEANS[distribution](**self.parameters_of_noise)
@@ -81,12 +82,19 @@ class DropoutNoise(nn.Module):
     def __init__(self, alpha: float, alpha_inference: float | None = None):
         super().__init__()
         self.alpha, self.alpha_inference = alpha, alpha if alpha_inference is None else alpha_inference
+        self._check()
+
+    def _check(self) -> None:
         for p in (self.alpha, self.alpha_inference):
             if not 0 <= p < 1:
                 raise ValueError(f"dropout scalar c = {p!r}: expected a probability, at least 0 and under 1")
 
     def forward(self, s: Tensor) -> Tensor:
+        self._check()
         return nn.functional.dropout(s, self.alpha if self.training else self.alpha_inference)
+
+    def extra_repr(self) -> str:
+        return f"c={self.alpha} training, c={self.alpha_inference} inference"
 
 
 def placement(model: nn.Module, where: str, output: bool = False) -> list[str]:
@@ -107,9 +115,10 @@ def renoise(model: PerClass, noise: nn.Module, where="hidden") -> PerClass:
 
     That is how inference meets noise of another distribution or at other layers than training did (appendices C, D).
     """
-    for network in model.networks:
+    chosen = [choose(network, where) for network in model.networks]  # before any noise is gone
+    for network, names in zip(model.networks, chosen, strict=True):
         remove(network)
-        inject(network, noise, where)
+        inject(network, noise, names)
     return model.eval()
 
 

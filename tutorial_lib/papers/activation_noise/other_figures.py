@@ -83,9 +83,7 @@ def draw_shapes(table: pd.DataFrame, dataset: str):
     figure, axes = panels(len(names) + 1, columns=2)
     for axis, name in zip(axes, names, strict=False):
         rows = pick(table, distribution=name)
-        for (value, part), colour in zip(
-            rows.groupby("value"), (OKABE_ITO[1], OKABE_ITO[4], OKABE_ITO[3]), strict=False
-        ):
+        for (value, part), colour in zip(rows.groupby("value"), OKABE_ITO[1:], strict=False):
             label = f"{DENSITY_PARAMETERS[name][0]} = {value:.3g}"
             _over(axis, pick(part, centred=False), "alpha", label, color=colour, marker="o")
             if part["centred"].any():

@@ -8,7 +8,7 @@ from ...sweep import Sweep
 from . import SLUG
 from .method import CentredNoise, DropoutNoise, autoencoder, placement, renoise
 from .racing import energies_of, practical, race
-from .sweeps import DENSITY_PARAMETERS, DESK, PAPER, check, counts, errors, networks_of, trained
+from .sweeps import DENSITY_PARAMETERS, DESK, PAPER, TWENTY, check, counts, errors, networks_of, trained
 
 ONE_SIDED = ("chi", "lognormal", "exponential")
 """The distributions whose noise is never negative: they shift every activation by α times their mean."""
@@ -101,11 +101,11 @@ _RACED = {"seeds": 5, "n": 100}
 _DESK = {name: {**networks_of(settings), **_RACED} for name, settings in DESK.items()}
 _PAPER = {**networks_of(PAPER), "seeds": 10, "n": 1000}
 _TARGETS = {"smoke": "digits", "desk": "cifar-10", "paper": "cifar-10"}
-_VALUES = {name: values for name, (_, values) in DENSITY_PARAMETERS.items()}
+_VALUES = {name: [float(f"{v:.6g}") for v in values] for name, (_, values) in DENSITY_PARAMETERS.items()}
 SHAPE_DEFAULTS = {
-    name: [round(DISTRIBUTIONS[name][parameter], 6)] for name, (parameter, _) in DENSITY_PARAMETERS.items()
+    name: [float(f"{DISTRIBUTIONS[name][parameter]:.6g}")] for name, (parameter, _) in DENSITY_PARAMETERS.items()
 }
-"""The parameter of Table 3 for each distribution, in a list of its own."""
+"""The parameter of Table 3 for each distribution, in a list of its own, with as many digits as tables keep."""
 
 
 def _sweep(item: str, cell, grid, smoke: dict, desk: dict, paper: dict, **datasets: dict) -> Sweep:
@@ -122,7 +122,7 @@ DROPOUT = _sweep(
     "fig-2", dropout_cell, _strengths,
     {"strengths": {"activation": [0.0, 0.9], "dropout": [0.5]}},
     {"strengths": {"activation": [0.0, 0.3, 0.6, 0.9, 1.2, 1.5], "dropout": [0.1, 0.2, 0.3, 0.5, 0.7]}},
-    {"strengths": {"activation": [round(0.1 * i, 1) for i in range(20)], "dropout": [0.1 * i for i in range(1, 10)]}},
+    {"strengths": {"activation": TWENTY, "dropout": TWENTY[1:10]}},
     cifar_10={"strengths": {"activation": [0.0, 0.5, 0.9, 1.5], "dropout": [0.1, 0.3, 0.5, 0.7]}},
 )  # fmt: skip
 SHAPES = _sweep(
@@ -130,7 +130,7 @@ SHAPES = _sweep(
     {"values": {"gaussian": [1.0], "lognormal": [1.0]}, "alphas": [0.9]},
     # a Gaussian's deviation only rescales α
     {"values": {**_VALUES, "gaussian": [1.0]}, "alphas": [0.3, 0.9, 1.5]},
-    {"values": _VALUES, "alphas": [round(0.1 * i, 1) for i in range(1, 20)]},
+    {"values": _VALUES, "alphas": TWENTY[1:]},
     cifar_10={"values": SHAPE_DEFAULTS},
 )  # fmt: skip
 EXCHANGE = _sweep(
