@@ -76,6 +76,15 @@ def unbalanced():
     ]
 
 
+def sizes():
+    sides = {"autoencoder": (8, 16, 32), "classifier": (2, 10)}
+    return [{"network": k, "outputs": o, "alpha": a} for k, some in sides.items() for o in some for a in (0.0, 0.5)]
+
+
+def of_sizes(network, outputs, alpha):
+    return 50 + outputs * alpha + (-20 if network == "classifier" else 3) * (alpha > 0)
+
+
 def of_classifiers(alpha_train, alpha_inference, statistics):
     """Worse along the diagonal, worse off it, and most where inference is noisier."""
     harm = alpha_inference - alpha_train
@@ -131,6 +140,7 @@ AGREEING = {
         (exchanges(PLACES), placed),
     ),
     "cross-entropy": (losses(), lambda loss, alpha: 40.0),
+    "more-outputs": (sizes(), of_sizes),
     "classifiers-deteriorate": (classifiers(), lambda architecture, alpha: 90 - 10 * alpha),
     **dict.fromkeys(
         ("classifier-diagonal", "classifier-unbalanced", "classifier-asymmetry", "classifier-asymmetry-anew"),
@@ -268,6 +278,12 @@ def test_margins_of_exchanges_by_hand():
     assert set(further) == {f"{name}, over all at inference" for name in PLACES[1:]}
     sides = by_setting("one-sided-at-training", made(exchanges(DISTRIBUTIONS), sided, noise=0))
     assert len(sides) == 12 and list(sides.values()) == pytest.approx([20] * 12)
+
+
+def test_margins_of_outputs_by_hand():
+    """What noise gains at the most outputs less at the fewest; a size between does not count, nor the level."""
+    found = by_setting("more-outputs", made(sizes(), of_sizes, noise=0))
+    assert found == {"autoencoders": pytest.approx(12), "classifiers": pytest.approx(4)}
 
 
 def test_margins_of_classifiers_by_hand():

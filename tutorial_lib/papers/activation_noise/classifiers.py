@@ -30,7 +30,13 @@ def cosine(epochs: int):
 
 def train_classifier(config: dict, name: str, alpha: float, seed: int):
     """The data, and a network of Table 4 that was trained on them with Gaussian noise behind all its activations."""
+    return train_on(lambda data: data, config, name, alpha, seed)
+
+
+def train_on(part, config: dict, name: str, alpha: float, seed: int):
+    """`train_classifier` on `part(data)`: some of the data."""
     data = load_data(config["dataset"], config["folder"], seed=seed, device=config["device"], **config["data"])
+    data = part(data)
     torch.manual_seed(seed)
     model = architecture(name, int(data.y_train.max()) + 1, data.x_train.shape[1], config["narrow"])
     inject(model, ActivationNoise("gaussian", alpha))
@@ -68,13 +74,14 @@ def renormalise(model: nn.Module, x: Tensor, batch_size: int = 256) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over batches
-        norm.train()
+        norm.training = True  # of itself alone: timm's hold an activation, whose noise is to stay that of inference
     for batch in x.split(batch_size):
         model(batch)
     model.eval()
 
 
-def _rows(config: dict, data, model: nn.Module, alpha: float) -> list[dict]:
+def classified(config: dict, data, model: nn.Module, alpha: float) -> list[dict]:
+    """Rows: accuracy at every number of noisy passes up to ``config["n"]``; without noise of one."""
     set_noise(model, alpha_inference=alpha)
     said = averaged(model, data.x_test, config["n"] if alpha > 0 else 1)
     return [{"n": n, "accuracy": 100 * (k == data.y_test).double().mean().item()} for n, k in said.items()]
@@ -84,7 +91,7 @@ def classifier_cell(config: dict, architecture: str, alpha: float, seed: int) ->
     """Accuracy with balanced noise behind all activations, at every number of passes; ``parameters`` in millions."""
     data, model = train_classifier(config, architecture, alpha, seed)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    return [{**row, "parameters": parameters} for row in _rows(config, data, model, alpha)]
+    return [{**row, "parameters": parameters} for row in classified(config, data, model, alpha)]
 
 
 def unbalanced_cell(config: dict, alpha_train: float, seed: int) -> list[dict]:
@@ -98,7 +105,7 @@ def unbalanced_cell(config: dict, alpha_train: float, seed: int) -> list[dict]:
                 set_noise(model, alpha_inference=alpha)
                 renormalise(model, data.x_train)
             point = {"alpha_inference": alpha, "statistics": statistics}
-            rows += [{**point, **row} for row in _rows(config, data, model, alpha)]
+            rows += [{**point, **row} for row in classified(config, data, model, alpha)]
     return rows
 
 

@@ -8,12 +8,14 @@ from ...sweep import Experiment
 from . import SLUG, reported
 from .classifiers import CLASSIFIERS, UNBALANCED
 from .cost import COST, PLAIN, RACES
+from .dimensions import DIMENSIONS
 from .drawing import beside, by_alpha, heatmap
 from .other_figures import (
     draw_classifiers,
     draw_dropout,
     draw_exchange,
     draw_losses,
+    draw_outputs,
     draw_parameters,
     draw_placement,
     draw_profiles,
@@ -296,6 +298,10 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/fig-11", "Figure 11", "A classifier's accuracy over α at training and α at inference",
         f"ResNet50; {_OF_CLASSIFIERS}", UNBALANCED, draw_unbalanced,
+    ),
+    Experiment(
+        f"{SLUG}/outputs", "Appendix F", "Accuracy with noise and without, over the number of outputs",
+        "not measured in the paper", DIMENSIONS, draw_outputs,
     ),
     Experiment(
         f"{SLUG}/loss", "Section 4.1", "Squared error against binary cross-entropy", _SETTING, LOSSES, draw_losses,

@@ -261,6 +261,27 @@ def _mirrored(alphas):
     return [((high, low), (low, high)) for low, high in combinations(alphas, 2)]
 
 
+# ---- Appendix F: the number of outputs
+
+
+def more_outputs(table: pd.DataFrame) -> pd.DataFrame:
+    """What noise gains with the most outputs less what it gains with the fewest: of autoencoders, of classifiers."""
+    last = table[table["n"] == table.groupby("alpha")["n"].transform("max")]
+    found, lost = {}, {}
+    for network, part in last.groupby("network"):
+        a = part.pivot(index="seed", columns=["outputs", "alpha"], values="accuracy")
+        outputs, alphas = (sorted(part[key].unique()) for key in ("outputs", "alpha"))
+        ends = [(size, alpha) for size in (outputs[0], outputs[-1]) for alpha in (alphas[0], alphas[-1])]
+        if len(outputs) < 2 or len(alphas) < 2 or not set(ends) <= set(a):
+            continue
+        if "error" in part and (part["error"] >= part["mean_image_error"]).any():
+            lost[f"{network}s"] = "networks lose to the mean image"
+            continue
+        few, many = (a[size, alphas[-1]] - a[size, alphas[0]] for size in (outputs[0], outputs[-1]))
+        found[f"{network}s"] = many - few
+    return margins(found, lost)
+
+
 def _claim(id, item, claim, text, rule, experiment, **options) -> Claim:
     return Claim(
         id=id, paper=SLUG, item=item, claim=claim, reported=None, reported_text=text, reported_error="none", rule=rule,
@@ -332,6 +353,11 @@ OTHER_CLAIMS = [
         "cross-entropy", "Section 4.1", "Binary cross-entropy and squared error give accuracies within 3 points",
         "binary cross-entropy (BCE) has also been tried and produced similar results", entropy_less_square, "loss",
         kind="equal", delta=3.0,
+    ),
+    _claim(
+        "more-outputs", "Appendix F", "Noise gains more, or costs less, where there are more outputs",
+        "when the output has fewer dimensions, as in the case of discriminative modeling, this problem is less "
+        "pronounced", more_outputs, "outputs",
     ),
     _claim(
         "classifiers-deteriorate", "Table 5, Figure 10", "Each classifier gets worse from α = 0 to 0.5, and to 1",

@@ -187,3 +187,18 @@ def draw_unbalanced(table: pd.DataFrame, dataset: str):
         means = mean_and_sem(pick(last, statistics=statistics), ["alpha_train", "alpha_inference"], "accuracy")
         heatmap(axis, means, f"{dataset}, {seeds_of(table)}; statistics {statistics}")
     return figure
+
+
+def draw_outputs(table: pd.DataFrame, dataset: str):
+    """Appendix F: accuracy without noise and with it, over the side of the image or the number of classes."""
+    figure, axes = panels(2, height=3.4)
+    table = table[table["n"] == table.groupby("alpha")["n"].transform("max")]
+    for axis, (network, what) in zip(
+        axes, {"autoencoder": "side of the image (pixels)", "classifier": "classes"}.items(), strict=True
+    ):
+        for (alpha, part), colour in zip(pick(table, network=network).groupby("alpha"), OKABE_ITO[4:], strict=False):
+            _over(axis, part, "outputs", f"α = {alpha:g}", color=colour, marker="o")
+        axis.set(title=f"{network}s", xlabel=what, ylabel="accuracy (%)")
+        axis.legend(frameon=False)
+    figure.suptitle(f"{dataset}, {seeds_of(table)}", fontsize=11)
+    return figure
