@@ -15,7 +15,8 @@ from .errors import InputError
 def architecture(name: str, classes: int = 10, channels: int = 3, narrow: bool = False) -> nn.Module:
     """A network of `ARCHITECTURES` for `classes` classes and images of `channels` channels.
 
-    With `narrow` its layers have about a quarter of the channels: the same network, for a machine without a GPU. Input
+    With `narrow` its layers have about a quarter of the channels: the same network, for a machine without a GPU (a
+    RegNet, small as it is, stays as it is). Input
     [B, `channels`, H, W] with H and W multiples of 8; output logits [B, `classes`]. Raises `InputError` for
     an unknown name, and where timm is needed and missing.
 
@@ -38,7 +39,7 @@ def _timm():
 
 
 def for_small_images(model: nn.Module, channels: int, halvings: int = 2) -> nn.Module:
-    """Take the first `halvings` halvings of the image out of a network, in place; 7x7 convolutions become 3x3.
+    """Take the first `halvings` halvings of the image out of a network, in place; a 7x7 stem becomes 3x3.
 
     Convolutions that halve get stride 1, poolings that halve go. Which ones do, and when, a pass of one image shows.
     """
@@ -58,7 +59,7 @@ def for_small_images(model: nn.Module, channels: int, halvings: int = 2) -> nn.M
         early = after < before and before > side >> halvings
         if early and not isinstance(module, nn.Conv2d):
             model.set_submodule(name, nn.Identity())
-        elif isinstance(module, nn.Conv2d) and module.kernel_size == (7, 7):
+        elif isinstance(module, nn.Conv2d) and module.kernel_size == (7, 7) and before == side:
             model.set_submodule(name, nn.Conv2d(channels, module.out_channels, 3, padding=1, bias=False))
         elif early:
             module.stride = (1, 1)
@@ -96,8 +97,11 @@ def _resnet(block: str, *counts: int, **options) -> Callable:
         models = _timm()
         model = models.resnet.ResNet(
             getattr(models.resnet, block), counts, num_classes=classes, in_chans=channels,
-            channels=widths(narrow)[: len(counts)], **options,
+            channels=widths(narrow)[: len(counts)], **({"stem_type": "deep", "stem_width": 8} if narrow else {}),
+            **options,
         )  # fmt: skip
+        if narrow:  # only with a deep stem timm lets it have fewer than 64 filters
+            model.conv1 = nn.Conv2d(channels, 16, 7, 2, 3, bias=False)
         if len(counts) == 3:
             model.layer4 = nn.Identity()
         return for_small_images(model, channels)
@@ -109,18 +113,17 @@ def _preact(classes, channels, narrow):
     own = _timm().resnetv2
     model = own.ResNetV2(
         [2, 2, 2, 2], _widths(64, 128, 256, 512)(narrow), classes, channels, basic=True, bottle_ratio=1.0,
-        conv_layer=own.create_conv2d, norm_layer=own.BatchNormAct2d,
+        stem_chs=16 if narrow else 64, conv_layer=own.create_conv2d, norm_layer=own.BatchNormAct2d,
     )  # fmt: skip
     return for_small_images(model, channels)
 
 
-def _regnet(w0: int, wa: float, wm: float, group_size: int, depth: int) -> Callable:
+def _regnet(**options) -> Callable:
     def make(classes, channels, narrow):
-        models, part = _timm(), 4 if narrow else 1
-        cfg = models.regnet.RegNetCfg(
-            w0=8 * max(1, w0 // 8 // part), wa=wa / part, wm=wm, group_size=group_size // part, depth=depth
+        models = _timm()
+        return for_small_images(
+            models.regnet.RegNet(models.regnet.RegNetCfg(**options), channels, classes), channels, 3
         )
-        return for_small_images(models.regnet.RegNet(cfg, channels, classes), channels, 3)
 
     return make
 
@@ -191,8 +194,8 @@ ARCHITECTURES: dict[str, Callable] = {
     "ResNet18": _resnet("BasicBlock", 2, 2, 2, 2),
     "ResNet50": _resnet("Bottleneck", 3, 4, 6, 3),
     "ResNet101": _resnet("Bottleneck", 3, 4, 23, 3),
-    "RegNetX-200MF": _regnet(24, 36.44, 2.49, 8, 13),
-    "RegNetX-400MF": _regnet(24, 24.48, 2.54, 16, 22),
+    "RegNetX-200MF": _regnet(w0=24, wa=36.44, wm=2.49, group_size=8, depth=13),
+    "RegNetX-400MF": _regnet(w0=24, wa=24.48, wm=2.54, group_size=16, depth=22),
     "MobileNetV2": _mobilenet,
     "ResNeXt29(32x4d)": _resnet("Bottleneck", 3, 3, 3, cardinality=32, base_width=4),
     "ResNeXt29(2x64d)": _resnet("Bottleneck", 3, 3, 3, cardinality=2, base_width=64),

@@ -10,6 +10,7 @@ from ...noise import ActivationNoise
 from ...sweep import Sweep
 from ...train import fit
 from . import SLUG
+from .sweeps import check as check_sides
 from .sweeps import counts
 
 ARCHITECTURE = "ResNet50"
@@ -70,13 +71,16 @@ def renormalise(model: nn.Module, x: Tensor, batch_size: int = 256) -> None:
     Noise at inference that training did not have changes them: what this mends is not the noise's own harm.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the mean over batches
+        norm.momentum = None  # the mean over batches, which are of one size but for one image
         norm.training = True  # of itself alone: timm's hold an activation, whose noise is to stay that of inference
-    for batch in x.split(batch_size):
+    for batch in x.tensor_split(-(-len(x) // batch_size)):
         model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     model.eval()
 
 
@@ -107,6 +111,16 @@ def unbalanced_cell(config: dict, alpha_train: float, seed: int) -> list[dict]:
             point = {"alpha_inference": alpha, "statistics": statistics}
             rows += [{**point, **row} for row in classified(config, data, model, alpha)]
     return rows
+
+
+def check(config: dict, data) -> None:
+    """`ValueError` for images and batches that some of the networks cannot take."""
+    check_sides(config, data)
+    if len(data.x_train) % config["batch_size"] == 1:
+        raise ValueError(
+            f"{len(data.x_train)} training images in batches of {config['batch_size']}: the last would have one image, "
+            "too few for batch norm; give --train one more or one less"
+        )
 
 
 def _points(config: dict) -> list[dict]:
@@ -150,6 +164,7 @@ CLASSIFIERS = Sweep(
         },
     },
     _TARGETS,
+    check=check,
 )  # fmt: skip
 _GRID = {"alpha_train": [0.0, 0.25, 0.5, 0.75, 1.0], "alpha_inference": [0.0, 0.25, 0.5, 0.75, 1.0]}
 UNBALANCED = Sweep(
@@ -164,4 +179,5 @@ UNBALANCED = Sweep(
                               **{key: [round(0.1 * i, 1) for i in range(11)] for key in _GRID}}},
     },
     _TARGETS,
+    check=check,
 )  # fmt: skip

@@ -174,7 +174,8 @@ def draw_sizes(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 def draw_table_5(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Table 5: accuracy of each classifier (mean ± standard error), ours beside the paper's; index classifier and α."""
     table = table[table["n"] == table.groupby("alpha")["n"].transform("max")]
-    return beside(table, f"ours: {dataset}", reported.table_5(), [], ["architecture", "alpha"])
+    both = beside(table, f"ours: {dataset}", reported.table_5(), [], ["architecture", "alpha"])
+    return both.reindex(list(ARCHITECTURES), level="architecture")
 
 
 def draw_unbalanced(table: pd.DataFrame, dataset: str):
