@@ -140,6 +140,10 @@ AGREEING = {
         (exchanges(PLACES), placed),
     ),
     "cross-entropy": (losses(), lambda loss, alpha: 40.0),
+    "late-layers-hurt-more": (
+        exchanges(PLACES),
+        lambda training, inference: 60 - 9 * (inference == "all" and training == "encoder"),
+    ),
     "more-outputs": (sizes(), of_sizes),
     "classifiers-deteriorate": (classifiers(), lambda architecture, alpha: 90 - 10 * alpha),
     **dict.fromkeys(
@@ -170,7 +174,9 @@ def test_a_table_that_says_what_the_paper_says_holds(id):
 @pytest.mark.parametrize("id", AGREEING)
 def test_a_table_that_says_the_opposite_contradicts(id):
     points, accuracy = AGREEING[id]
-    if id == "cross-entropy":
+    if id == "late-layers-hurt-more":
+        opposite = lambda training, inference: 60 - 9 * (inference == "all" and training == "decoder")  # noqa: E731
+    elif id == "cross-entropy":
         opposite = lambda loss, alpha: 40.0 + 9 * (loss == "bce")  # noqa: E731
     elif id == "noise-over-dropout":
         opposite = lambda noise, **rest: 100 * (noise == "dropout") + drops(noise, **rest)  # noqa: E731
@@ -274,6 +280,12 @@ def test_margins_of_exchanges_by_hand():
     assert by_setting("full-noise-is-best", table)["all over odd"] == pytest.approx(-11)
     ranked = by_setting("odd-and-even-next", table)
     assert ranked["even over encoder"] == pytest.approx(-11) and len(ranked) == 4
+    assert CLAIMS["late-layers-hurt-more"].rule(table)["why"].tolist() == ["its networks lose to the mean image"]
+    table_of_all = made(
+        exchanges(PLACES), lambda training, inference: 10 * PLACES.index(training) ** (training == inference), noise=0
+    )
+    late = by_setting("late-layers-hurt-more", table_of_all)
+    assert late == {"the decoder's noise, less the encoder's": pytest.approx((30 - 10) - (40 - 10))}
     further = by_setting("noise-where-none-was", table)
     assert set(further) == {f"{name}, over all at inference" for name in PLACES[1:]}
     sides = by_setting("one-sided-at-training", made(exchanges(DISTRIBUTIONS), sided, noise=0))

@@ -190,6 +190,18 @@ def surprised(table: pd.DataFrame) -> pd.DataFrame:
     return _exchanges(pairs, table)
 
 
+def late_or_early(table: pd.DataFrame) -> pd.DataFrame:
+    """What noise at the decoder costs at inference where only the encoder had it in training, less the reverse."""
+    parts = [surprised(table).query("setting == @name") for name in map("{}, over all at inference".format, PLACES[3:])]
+    if any(part.empty for part in parts):
+        return margins({})
+    setting = "the decoder's noise, less the encoder's"
+    if any(part["margin"].isna().any() for part in parts):
+        return margins({}, {setting: "its networks lose to the mean image"})
+    encoder, decoder = (part.set_index("seed")["margin"] for part in parts)
+    return margins({setting: encoder - decoder})
+
+
 # ---- section 4.1: the loss
 
 
@@ -348,6 +360,10 @@ OTHER_CLAIMS = [
         "noise-where-none-was", "Figure 9", "Noise at inference at further layers than at training is worse",
         "not injecting noise during training for a specific layer while injecting noise during inference … "
         "significantly reduces the performance", surprised, "fig-9",
+    ),
+    _claim(
+        "late-layers-hurt-more", "ours", "Surprising noise costs more behind the layers of training than before them",
+        _OURS, late_or_early, "fig-9",
     ),
     _claim(
         "cross-entropy", "Section 4.1", "Binary cross-entropy and squared error give accuracies within 3 points",
