@@ -140,6 +140,10 @@ AGREEING = {
         (exchanges(PLACES), placed),
     ),
     "cross-entropy": (losses(), lambda loss, alpha: 40.0),
+    "similar-together": (
+        exchanges(DISTRIBUTIONS),
+        lambda training, inference: 50.0 if training in SYMMETRIC and inference in SYMMETRIC else 30.0,
+    ),
     "late-layers-hurt-more": (
         exchanges(PLACES),
         lambda training, inference: 60 - 9 * (inference == "all" and training == "encoder"),
@@ -288,6 +292,9 @@ def test_margins_of_exchanges_by_hand():
     assert late == {"the decoder's noise, less the encoder's": pytest.approx((30 - 10) - (40 - 10))}
     further = by_setting("noise-where-none-was", table)
     assert set(further) == {f"{name}, over all at inference" for name in PLACES[1:]}
+    pairs = made(exchanges(DISTRIBUTIONS), lambda training, inference: 50 - 9 * (inference in ONE_SIDED), noise=0)
+    together = by_setting("similar-together", pairs)
+    assert len(together) == 4 * 3 * 3 and list(together.values()) == pytest.approx([9] * 36)
     sides = by_setting("one-sided-at-training", made(exchanges(DISTRIBUTIONS), sided, noise=0))
     assert len(sides) == 12 and list(sides.values()) == pytest.approx([20] * 12)
 
