@@ -529,9 +529,9 @@ SWEEPS = {sweep.name.partition("/")[2]: sweep for sweep in
           (others.DROPOUT, others.SHAPES, others.EXCHANGE, others.PLACEMENT, others.LOSSES)}  # fmt: skip
 SETTINGS = [("smoke", None), ("desk", None), ("desk", "digits"), ("desk", "mnist"), ("desk", "svhn"), ("paper", None)]
 """One of each kind: a data set of the budget's own, with settings of its own, and without."""
-SIZES = {  # cells a seed, in the order of SETTINGS: of 7 distributions 3 are centred, too, and no noise counts once
+SIZES = {  # cells a seed, in the order of SETTINGS: of 7 distributions 3 are centred, too; no noise once; other values
     "fig-2": [3, 4 + 4, 6 + 5, 6 + 5, 6 + 5, 20 + 9],
-    "fig-6": [1 + 3, 1 + 3 * (4 + 6), *[1 + 3 * (1 + 9 + 18)] * 3, 1 + 19 * (12 + 18)],
+    "fig-6": [1 + 3 + 1, 1 + 3 * (4 + 6), *[1 + 3 * (4 + 6) + 6] * 3, 1 + 19 * (4 + 6 + 14)],
     "fig-8": [2, 7, 7, 7, 7, 7],
     "fig-9": [2, 5, 5, 5, 5, 5],
     "loss": [4] * 6,
@@ -564,15 +564,18 @@ def test_every_budget_has_its_grid_and_the_networks_of_figure_3(name):
 
 @pytest.mark.parametrize(("budget", "dataset"), SETTINGS)
 def test_the_grids_hold_what_the_paper_compares(budget, dataset):
-    """Every α with every distribution and value, centred too where the mean is not zero, and no noise once (as Gaussian
-    noise, untouched); α and c of Fig. 2; both losses with and without noise.
+    """Every α with every distribution, centred too where the mean is not zero, and no noise once (as Gaussian noise,
+    untouched); other values of a parameter at some α; α and c of Fig. 2; both losses with and without noise.
     """
     config = others.SHAPES.config(budget, dataset)
     points = others.SHAPES.grid(config)
     free = [p for p in points if p["alpha"] == 0]
     assert free == [{"distribution": "gaussian", "value": 1.0, "centred": False, "alpha": 0.0}]
-    expected = {(d, v, c, a) for d, values in config["values"].items() for v in values for a in config["alphas"]
-                for c in ((False, True) if d in SHIFTED else (False,))}  # fmt: skip
+    expected = {(d, v, c, a) for d, values in config["values"].items() for v in values
+                for a in config["alphas" if v in others.SHAPE_DEFAULTS[d] else "other alphas"]
+                for c in ((False, True) if d in SHIFTED and v in others.SHAPE_DEFAULTS[d] else (False,))}  # fmt: skip
+    if budget == "paper":
+        assert config["other alphas"] == config["alphas"]
     assert {(p["distribution"], p["value"], p["centred"], p["alpha"]) for p in points if p["alpha"]} == expected
     if budget != "smoke":
         for name, values in config["values"].items():

@@ -84,14 +84,15 @@ def _strengths(config: dict) -> list[dict]:
 
 
 def _distributions(config: dict) -> list[dict]:
-    """All values of each parameter; of the one-sided three also centred; and no noise once, as Gaussian."""
+    """All values of each parameter; with that of Table 3 all α, and the one-sided three centred, too; no noise once."""
     points = [{"distribution": "gaussian", "value": 1.0, "centred": False, "alpha": 0.0}]
     for distribution, values in config["values"].items():
-        for centred in (False, True) if distribution in ONE_SIDED else (False,):
+        for value in values:
+            default = value in SHAPE_DEFAULTS[distribution]
             points += [
                 {"distribution": distribution, "value": value, "centred": centred, "alpha": alpha}
-                for value in values
-                for alpha in config["alphas"]
+                for centred in ((False, True) if default and distribution in ONE_SIDED else (False,))
+                for alpha in config["alphas" if default else "other alphas"]
             ]
     return points
 
@@ -127,10 +128,11 @@ DROPOUT = _sweep(
 )  # fmt: skip
 SHAPES = _sweep(
     "fig-6", distribution_cell, _distributions,
-    {"values": {"gaussian": [1.0], "lognormal": [1.0]}, "alphas": [0.9]},
-    # a Gaussian's deviation only rescales α
-    {"values": {**_VALUES, "gaussian": [1.0]}, "alphas": [0.3, 0.9, 1.5]},
-    {"values": _VALUES, "alphas": TWENTY[1:]},
+    {"values": {"gaussian": [1.0], "lognormal": [1.0, 2.0]}, "alphas": [0.9], "other alphas": [0.5]},
+    # the parameters of the others only rescale α
+    {"values": SHAPE_DEFAULTS | {name: _VALUES[name] for name in ("chi", "lognormal", "t")}, "alphas": [0.3, 0.9, 1.5],
+     "other alphas": [0.9]},
+    {"values": _VALUES, "alphas": TWENTY[1:], "other alphas": TWENTY[1:]},
     cifar_10={"values": SHAPE_DEFAULTS},
 )  # fmt: skip
 EXCHANGE = _sweep(
