@@ -79,8 +79,8 @@ def test_some_notebook_cells_are_checked():
 
 
 LAYERS = [
-    "errors", "noise", "data", "inject", "models", "train", "measure", "draw", "fingerprint", "store", "shipping",
-    "workers", "sweep", "verdicts", "claims", "explore", "papers", "board",
+    "errors", "noise", "image_sets", "data", "inject", "models", "architectures", "train", "measure", "draw",
+    "fingerprint", "store", "shipping", "workers", "sweep", "verdicts", "claims", "explore", "papers", "board",
     "__main__",
 ]  # fmt: skip
 

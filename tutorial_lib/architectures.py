@@ -34,7 +34,7 @@ def _timm():
     try:
         import timm.models
     except ImportError as error:
-        raise InputError("this architecture is timm's: pip install 'tutorial-lib[architectures]'") from error
+        raise InputError('this network is timm\'s and needs the extra "architectures": pip install timm') from error
     return timm.models
 
 
