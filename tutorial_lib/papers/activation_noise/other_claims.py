@@ -12,7 +12,8 @@ from ...claims import Claim, contrasts, margins
 from ...draw import pick
 from ...noise import DISTRIBUTIONS
 from . import SLUG, reported
-from .others import ONE_SIDED, PLACES, SHAPE_DEFAULTS
+from .other_figures import of_table_3
+from .others import ONE_SIDED, PLACES
 
 SYMMETRIC = tuple(name for name in DISTRIBUTIONS if name not in ONE_SIDED)
 _KEYS = ["noise", "strength", "distribution", "value", "centred", "alpha", "training", "inference", "loss"]
@@ -77,8 +78,7 @@ def against_dropout(table: pd.DataFrame) -> pd.DataFrame:
 
 def _shapes(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Columns (distribution, centred, α), with the parameters of Table 3; without noise as a Gaussian's α = 0."""
-    default = pd.concat([pick(table, distribution=name, value=value) for name, value in SHAPE_DEFAULTS.items()])
-    return _by(default, "distribution", "centred", "alpha")
+    return _by(of_table_3(table), "distribution", "centred", "alpha")
 
 
 def _over_alphas(pairs: dict[str, tuple], table: pd.DataFrame) -> pd.DataFrame:

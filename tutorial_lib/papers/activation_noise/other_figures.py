@@ -11,7 +11,7 @@ from .drawing import beside, by_alpha, heatmap
 from .others import ONE_SIDED, PLACES, SHAPE_DEFAULTS
 from .sweeps import DENSITY_PARAMETERS
 
-_NOISE_STYLES = {
+NOISE_STYLES = {
     ("activation", "as in training"): ("Gaussian noise, balanced", {"color": OKABE_ITO[4], "marker": "o"}),
     ("activation", "without"): ("Gaussian noise, at training only", {"color": OKABE_ITO[2], "marker": "o", "ls": "--"}),
     ("dropout", "as in training"): ("dropout, balanced", {"color": OKABE_ITO[5], "marker": "s"}),
@@ -33,7 +33,7 @@ def draw_dropout(table: pd.DataFrame, dataset: str):
     table = table[table["n"] == table.groupby(["noise", "strength", "inference"])["n"].transform("max")]
     for axis, noise, name in zip(axes, ("activation", "dropout"), ("noise scalar α", "dropout scalar c"), strict=True):
         for inference in ("as in training", "without"):
-            label, style = _NOISE_STYLES[noise, inference]
+            label, style = NOISE_STYLES[noise, inference]
             _over(axis, pick(table, noise=noise, inference=inference), "strength", label, **style)
         axis.set(xlabel=name, ylabel="accuracy (%)")
         axis.legend(frameon=False, fontsize=9)
@@ -55,10 +55,14 @@ _OF_SEVEN = {
 }
 
 
+def of_table_3(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of every distribution with its parameter of Table 3."""
+    return pd.concat([pick(table, distribution=name, value=value) for name, value in SHAPE_DEFAULTS.items()])
+
+
 def _default(table: pd.DataFrame, distribution: str) -> pd.DataFrame:
     """The rows of a distribution with the parameter of Table 3, as it is."""
-    (value,) = SHAPE_DEFAULTS[distribution]
-    return pick(table, distribution=distribution, value=value, centred=False)
+    return pick(of_table_3(table), distribution=distribution, centred=False)
 
 
 def draw_profiles(table: pd.DataFrame, dataset: str):
