@@ -94,7 +94,8 @@ def shapes() -> Explorer:
     """Accuracy over balanced α with each distribution, as it is and with its mean taken off (Figs. 4 and 6)."""
     tables = {name: with_noise_free(of_table_3(table)) for name, table in _tables("fig-4").items()}
     table = _means(tables, ["distribution", "centred", "alpha"])
-    table = in_order(table, "distribution", list(DISTRIBUTIONS))
+    order = sorted(DISTRIBUTIONS, key=ONE_SIDED.__contains__)  # those that are shown together have colours of their own
+    table = in_order(table, "distribution", order)
     sides = table["distribution"].isin(ONE_SIDED).map({True: "never negative", False: "symmetric"})
     table["side"] = sides.where(~table["centred"], "mean taken off")
     return explorer(
