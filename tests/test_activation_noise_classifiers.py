@@ -9,9 +9,9 @@ import warnings
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from test_activation_noise_others import rows_of
 from torch import nn
 
 from tutorial_lib import ActivationNoise, Data, inject, injected, load_data, set_noise
@@ -507,15 +507,6 @@ def test_table_5_is_the_papers():
 
 
 # --- figures
-
-
-def rows_of(names, *rows):
-    """A table; the last column is of lists: the accuracies of seeds 0, 1, ..."""
-    names = names.split()
-    return pd.DataFrame([
-        {**dict(zip(names, row, strict=False)), "seed": seed, "accuracy": float(value)}
-        for row in rows for seed, value in enumerate(row[-1])
-    ])  # fmt: skip
 
 
 BALANCED = rows_of(

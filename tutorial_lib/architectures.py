@@ -16,9 +16,8 @@ def architecture(name: str, classes: int = 10, channels: int = 3, narrow: bool =
     """A network of `ARCHITECTURES` for `classes` classes and images of `channels` channels.
 
     With `narrow` its layers have about a quarter of the channels: the same network, for a machine without a GPU (a
-    RegNet, small as it is, stays as it is). Input
-    [B, `channels`, H, W] with H and W multiples of 8; output logits [B, `classes`]. Raises `InputError` for
-    an unknown name, and where timm is needed and missing.
+    RegNet, small as it is, stays as it is). Input [B, `channels`, H, W] with H and W multiples of 8; output logits
+    [B, `classes`]. Raises `InputError` for an unknown name, and where timm is needed and missing.
 
     >>> architecture("VGG11", narrow=True)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])

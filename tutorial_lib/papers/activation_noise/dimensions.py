@@ -1,23 +1,11 @@
 """Appendix F: is it the number of outputs that makes noise help autoencoders, and hurt classifiers?"""
 
-from dataclasses import replace
-
-from ...data import Data
 from ...noise import ActivationNoise
 from ...sweep import Sweep
 from . import SLUG
-from .classifiers import classified, train_on
+from .classifiers import classified, train_classifier
 from .others import raced
 from .sweeps import DESK, PAPER, check, networks_of, trained
-
-
-def of_classes(data: Data, classes: int) -> Data:
-    """The images of the first `classes` classes alone."""
-    train, test = data.y_train < classes, data.y_test < classes
-    return replace(
-        data, x_train=data.x_train[train], y_train=data.y_train[train], x_test=data.x_test[test],
-        y_test=data.y_test[test],
-    )  # fmt: skip
 
 
 def dimension_cell(config: dict, network: str, outputs: int, alpha: float, seed: int) -> list[dict]:
@@ -30,7 +18,7 @@ def dimension_cell(config: dict, network: str, outputs: int, alpha: float, seed:
     if network == "autoencoder":
         data, model = trained({**config, "data": {**config["data"], "size": outputs}}, noise, seed)
         return raced(config, data, model, alpha > 0)
-    data, model = train_on(lambda data: of_classes(data, outputs), config, config["architecture"], alpha, seed)
+    data, model = train_classifier(config, config["architecture"], alpha, seed, classes=outputs)
     return classified(config, data, model, alpha)
 
 

@@ -50,7 +50,7 @@ class CentredNoise(ActivationNoise):
     """
 
     def __init__(self, distribution: str, alpha: float = 1.0, alpha_inference: float | None = None, **parameters):
-        super().__init__(distribution, alpha, alpha_inference)
+        super().__init__(distribution, alpha, alpha_inference)  # none of its options: they would not fit the shift
         self.parameters_of_noise = check_parameters(distribution, parameters)
         if distribution not in _MEANS:
             raise ValueError(f"centred {distribution} noise: expected one of {', '.join(_MEANS)}")

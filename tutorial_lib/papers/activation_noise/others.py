@@ -109,12 +109,11 @@ SHAPE_DEFAULTS = {
 """The parameter of Table 3 for each distribution, in a list of its own, with as many digits as tables keep."""
 
 
-def _sweep(item: str, cell, grid, smoke: dict, desk: dict, paper: dict, **datasets: dict) -> Sweep:
-    """A sweep on the networks of Figure 3; `desk` and the settings of single `datasets` are for two cores."""
+def _sweep(item: str, cell, grid, smoke: dict, desk: dict, paper: dict, cifar: dict | None = None) -> Sweep:
+    """A sweep on the networks of Figure 3; `desk` is for two cores, and `cifar` for CIFAR-10 on two cores."""
     settings = {name: dict(own) for name, own in _DESK.items()}
     settings["default"] |= desk
-    for name, own in datasets.items():
-        settings[name.replace("_", "-")] |= own
+    settings["cifar-10"] |= cifar or {}
     budgets = {"smoke": {"default": {**_SMOKE, **smoke}}, "desk": settings, "paper": {"default": {**_PAPER, **paper}}}
     return Sweep(f"{SLUG}/{item}", cell, grid, budgets, _TARGETS, check=check)
 
@@ -124,7 +123,7 @@ DROPOUT = _sweep(
     {"strengths": {"activation": [0.0, 0.9], "dropout": [0.5]}},
     {"strengths": {"activation": [0.0, 0.3, 0.6, 0.9, 1.2, 1.5], "dropout": [0.1, 0.2, 0.3, 0.5, 0.7]}},
     {"strengths": {"activation": TWENTY, "dropout": TWENTY[1:10]}},
-    cifar_10={"strengths": {"activation": [0.0, 0.5, 0.9, 1.5], "dropout": [0.1, 0.3, 0.5, 0.7]}},
+    cifar={"strengths": {"activation": [0.0, 0.5, 0.9, 1.5], "dropout": [0.1, 0.3, 0.5, 0.7]}},
 )  # fmt: skip
 SHAPES = _sweep(
     "fig-6", distribution_cell, _distributions,
@@ -133,7 +132,7 @@ SHAPES = _sweep(
     {"values": SHAPE_DEFAULTS | {name: _VALUES[name] for name in ("chi", "lognormal", "t")}, "alphas": [0.3, 0.9, 1.5],
      "other alphas": [0.9]},
     {"values": _VALUES, "alphas": TWENTY[1:], "other alphas": TWENTY[1:]},
-    cifar_10={"values": SHAPE_DEFAULTS},
+    cifar={"values": SHAPE_DEFAULTS},
 )  # fmt: skip
 EXCHANGE = _sweep(
     "fig-8", exchange_cell, lambda config: [{"training": name} for name in config["distributions"]],

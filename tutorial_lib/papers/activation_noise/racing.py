@@ -184,9 +184,9 @@ def race(
     `n` is one number for all images or one for each, [N]; an image that is done keeps its answer at later looks. All
     look at `looks` of the largest n, at each image's own n, and at the numbers of draws `at`. A leader is never
     dropped, so the answer differs from the plain way's only where a class that was dropped would have come back to win,
-    or, with a rule that is indifferent to a part of the gap, where the image was done early. With
-    `label` [N], the true classes, an image is done as soon as its own class is out, too: it will never be right. So an
-    accuracy is measured in fewer draws, and is the same. Raises `ValueError` for energies that are no numbers.
+    or, with a rule that is indifferent to a part of the gap, where the image was done early. With `label` [N],
+    the true classes, an image is done as soon as its own class is out, too: it will never be right. So an accuracy is
+    measured in fewer draws, and is the same. Raises `ValueError` for energies that are no numbers.
     """
     most = torch.as_tensor(n)
     if most.shape not in ((), (images,)):
