@@ -80,8 +80,8 @@ def test_some_notebook_cells_are_checked():
 
 LAYERS = [
     "errors", "noise", "image_sets", "data", "inject", "models", "architectures", "train", "measure", "draw",
-    "fingerprint", "store", "shipping", "workers", "sweep", "verdicts", "claims", "explore", "papers", "board",
-    "__main__",
+    "fingerprint", "store", "shipping", "workers", "sweep", "verdicts", "claims", "explore", "playground", "papers",
+    "board", "__main__",
 ]  # fmt: skip
 
 
@@ -97,9 +97,8 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_imports_run_one_way_downwards(layer):
-    files = [ROOT / "tutorial_lib" / f"{layer}.py"]
-    if layer == "papers":
-        files = list((ROOT / "tutorial_lib" / "papers").rglob("*.py"))
+    folder = ROOT / "tutorial_lib" / layer
+    files = list(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
     below = set(LAYERS[: LAYERS.index(layer)]) | {"_torchvision"}
     for file in files:
         inside = {"papers"} if layer == "papers" else set()
