@@ -151,6 +151,12 @@ def test_every_picture_has_a_text_and_every_control_a_label(browser, name):
         assert opened.page.eval_on_selector_all("main select, main input[type=range]", unlabelled) == []
 
 
+@pytest.mark.parametrize("name", toc_pages())
+def test_no_figure_is_a_line_of_text(name):
+    """Without `%matplotlib inline` a page shows the name of a figure in its place."""
+    assert "&lt;Figure size" not in (HTML / f"{name}.html").read_text(encoding="utf-8")
+
+
 def test_the_built_pages_link_to_no_address_but_the_projects_own():
     """A link to a repository that somebody else may own, or to the placeholder."""
     address = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]

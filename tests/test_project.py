@@ -112,9 +112,10 @@ def test_no_file_is_longer_than_a_sitting():
 
 
 def test_no_wing_imports_another():
+    """The bridge alone stands above the others, and nothing leans on it."""
     wings = [p.name for p in (ROOT / "tutorial_lib/papers").iterdir() if (p / "method.py").exists()]
-    assert wings
-    for wing in wings:
+    assert len(wings) > 1
+    for wing in set(wings) - {"_bridge"}:
         for file in (ROOT / "tutorial_lib/papers" / wing).glob("*.py"):
             text = file.read_text(encoding="utf-8")
             assert not any(f"papers.{other}" in text or f"from ..{other}" in text for other in wings if other != wing)

@@ -12,10 +12,10 @@ export function accuracy(p, y) {
   return (100 * right) / y.length;
 }
 
-/** Mean cross-entropy of the probabilities `p` of class 1. */
+/** Mean cross-entropy of the probabilities `p` of class 1; what rounds to impossible counts as 1e-16, as p knows no better. */
 export function crossEntropy(p, y) {
   let sum = 0;
-  for (let i = 0; i < y.length; i++) sum -= Math.log(Math.max(y[i] ? p[i] : 1 - p[i], 1e-300));
+  for (let i = 0; i < y.length; i++) sum -= Math.log(Math.max(y[i] ? p[i] : 1 - p[i], 1e-16));
   return sum / y.length;
 }
 
@@ -23,7 +23,7 @@ export function crossEntropy(p, y) {
 export function reliability(p, y, bins = BINS) {
   const found = Array.from({ length: bins }, () => [0, 0, 0]);
   for (let i = 0; i < y.length; i++) {
-    const confidence = Math.max(p[i], 1 - p[i]), bin = found[Math.max(1, Math.ceil(confidence * bins)) - 1];
+    const confidence = Math.max(p[i], 1 - p[i]), bin = found[Math.min(bins, Math.ceil(confidence * bins)) - 1];
     bin[0] += confidence;
     bin[1] += Number(p[i] > 0.5 === (y[i] === 1));
     bin[2] += 1;

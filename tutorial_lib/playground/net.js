@@ -7,14 +7,14 @@
 export const GENERATOR = 8; // hidden units (tanh) of the generator of learned noise
 const FLOOR = 1e-6, GAMMA = 0.005; // of the variance of learned noise; 0.01 / |Y| (VPN, section 4.1)
 
-/** What each kind draws for a point, "normal" or "uniform", and how many numbers for hidden layers of `units` in all. */
+/** What each kind draws for a point, "normal" or "uniform", and how many numbers for `layers` hidden layers of `units` in all. */
 export const NOISES = {
   none: { draws: "normal", count: () => 0 },
   activation: { draws: "normal", count: (units) => units }, // h + α z behind every hidden layer (eq. 1)
   gaussian: { draws: "normal", count: (units) => 2 + units }, // h + σ z at the data and behind every hidden layer
   penalty: { draws: "normal", count: () => 0 }, // in its place ½ σ² Σ_k Tr(J_kᵀ H_L J_k) is added to the loss
   dropout: { draws: "uniform", count: (units) => units }, // h M / (1 - p)
-  random: { draws: "uniform", count: (units) => 1 + units }, // the same with ρ ~ U(0, p), drawn for each point
+  random: { draws: "uniform", count: (units, layers) => layers + units }, // the same with ρ ~ U(0, p), drawn for each point and layer
   node: { draws: "normal", count: () => 1 }, // z + ε W_NI behind the first layer's weights, ε ~ N(0, σ²)
   learned: { draws: "normal", count: () => 2 }, // x + ε, ε ~ N(0, Σ(x + γ y)), Σ learned
 };
@@ -22,7 +22,7 @@ export const NOISES = {
 const total = (numbers) => numbers.reduce((sum, v) => sum + v, 0);
 
 /** How many random numbers a point takes. */
-export const drawsOf = (net) => NOISES[net.noise].count(total(net.widths));
+export const drawsOf = (net) => NOISES[net.noise].count(total(net.widths), net.widths.length);
 
 /** Where each layer's weights [rows, columns] and biases begin in the flat list, and how long that is. */
 export function layout({ widths, noise }) {
@@ -103,11 +103,11 @@ function pass(net, plan, weights, x1, x2, y, strength, draws, at, r) {
     generate(weights, plan.generator, x1, x2, y, r);
     r.h[0][0] += r.deviation[0] * draws[at++];
     r.h[0][1] += r.deviation[1] * draws[at++];
-  } else if (noisy && noise === "random") drop = strength * draws[at++];
-  else if (noisy && noise === "dropout") drop = strength;
+  } else if (noisy && noise === "dropout") drop = strength;
   const adds = noisy && (noise === "activation" || noise === "gaussian"), masks = noisy && (noise === "dropout" || noise === "random");
   for (let k = 0; k < net.widths.length; k++) {
     const { rows, columns, w, b } = layers[k], before = r.h[k], after = r.h[k + 1], factor = r.factor[k + 1];
+    if (noisy && noise === "random") drop = strength * draws[at++];
     for (let i = 0; i < rows; i++) {
       let sum = weights[b + i], row = w + i * columns;
       for (let j = 0; j < columns; j++) sum += weights[row + j] * before[j];
@@ -130,10 +130,10 @@ export function probabilities(net, weights, x, strength = 0, passes = [[]]) {
   const plan = layout(net), r = roomOf(net), found = new Float64Array(x.length / 2);
   for (const draws of passes) {
     for (let i = 0; i < found.length; i++) {
-      found[i] += sigmoid(pass(net, plan, weights, x[2 * i], x[2 * i + 1], 0, strength, draws, 0, r)) / passes.length;
+      found[i] += sigmoid(pass(net, plan, weights, x[2 * i], x[2 * i + 1], 0, strength, draws, 0, r));
     }
   }
-  return found;
+  return found.map((sum) => sum / passes.length);
 }
 
 /** Mean deviation of the learned noise over points of both coordinates. */

@@ -10,8 +10,8 @@ export const SIDES = ["left", "right"], TESTS = 500, SIZE = 60, REACH = 3;
 /** A side of the world: its network, and what it has gone through. */
 function side(state, kind) {
   const net = { widths: Array(state.layers).fill(state.width), activation: state.activation, noise: kind, strength: strengthOf(state, kind) };
-  const weights = initialise(net, normals(uniforms(5 * state.seed + 1)), normals(uniforms(5 * state.seed + 2)));
-  const uniform = uniforms(5 * state.seed + 3);
+  const weights = initialise(net, normals(uniforms(8 * state.seed + 1)), normals(uniforms(8 * state.seed + 2)));
+  const uniform = uniforms(8 * state.seed + 3);
   const found = { net, weights, gradient: new Float64Array(weights.length), draw: NOISES[kind].draws === "normal" ? normals(uniform) : uniform };
   return Object.assign(found, { sum: 0, count: 0, passes: [], dead: false });
 }
@@ -20,8 +20,8 @@ const draws = (of, count) => Float64Array.from({ length: drawsOf(of.net) * count
 
 /** Points, test points and networks as the settings have them; nothing is trained yet. */
 export function begin(state) {
-  const train = points(state.data, state.size, state.spread, 5 * state.seed), test = points(state.data, TESTS, state.spread, 5 * state.seed + 4);
-  const normal = normals(uniforms(7)), moves = Float64Array.from(test.x, normal), order = uniforms(5 * state.seed + 4);
+  const train = points(state.data, state.size, state.spread, 8 * state.seed), test = points(state.data, TESTS, state.spread, 8 * state.seed + 4);
+  const normal = normals(uniforms(1e6)), moves = Float64Array.from(test.x, normal), order = uniforms(8 * state.seed + 5);
   const world = { train, test, moves, order, queue: [], step: 0, history: [], every: 1, sides: SIDES.map((name) => side(state, state[name])) };
   for (const of of world.sides) { // the noisy loss before the first step
     const whole = Array.from({ length: state.size }, (_, k) => k);
@@ -57,7 +57,7 @@ export function step(world, state) {
 /** Strength and draws of a network's noise at inference: activation noise alone has any. All points share a draw. */
 export function inference(of, state, seed = 0) {
   if (of.net.noise !== "activation" || state.test === 0) return [0, [[]]];
-  const normal = normals(uniforms(1000 + seed)), each = drawsOf(of.net);
+  const normal = normals(uniforms(2e6 + seed)), each = drawsOf(of.net);
   return [state.test, Array.from({ length: state.n }, () => Float64Array.from({ length: each }, normal))];
 }
 
@@ -71,9 +71,10 @@ export const mapOf = (of, state, seed) => ({ size: SIZE, reach: REACH, p: probab
 
 /** All that is told of one network; of one that has diverged, only that. */
 export function measure(world, state, of, map) {
+  const { train, test, moves } = world, { passes } = of, how = inference(of, state, world.step), p = probabilities(of.net, of.weights, test.x, ...how);
+  of.dead = of.dead || !p.every(Number.isFinite); // weights may be finite, and what they make not
   if (of.dead) return { dead: true, phase: of.net.noise === "node" ? "divergent" : null };
-  const { train, test, moves } = world, { passes } = of, how = inference(of, state, world.step);
-  const p = probabilities(of.net, of.weights, test.x, ...how), q = probabilities(of.net, of.weights, train.x, ...how), bins = reliability(p, test.y);
+  const q = probabilities(of.net, of.weights, train.x, ...how), bins = reliability(p, test.y);
   return {
     dead: false, noisyLoss: passes[passes.length - 1].loss, trainLoss: crossEntropy(q, train.y), testLoss: crossEntropy(p, test.y), trainAccuracy: accuracy(q, train.y), testAccuracy: accuracy(p, test.y),
     corrupted: underCorruption(of.net, of.weights, test, moves, ...how), levels: LEVELS, bins, calibration: calibrationError(bins),

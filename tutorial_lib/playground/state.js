@@ -87,7 +87,7 @@ export const start = () => Object.fromEntries(SETTINGS.map(({ name, start: value
 /** The nearest value that a setting allows; its start for what is none of it. */
 function allowed({ values, start: first }, wanted) {
   if (typeof first === "string") return values.includes(wanted) ? wanted : first;
-  const number = wanted === null || wanted === "" ? NaN : Number(wanted);
+  const number = wanted === null || !wanted.trim() ? NaN : Number(wanted);
   return Number.isFinite(number) ? values.reduce((a, b) => (Math.abs(b - number) < Math.abs(a - number) ? b : a)) : first;
 }
 
