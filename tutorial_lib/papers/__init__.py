@@ -1,5 +1,7 @@
-"""One wing a paper: a package here, found by itself. A wing that cannot be used is named in a warning; one whose name
-begins with an underscore is in preparation, and left alone.
+"""One wing a paper: a package here, found by itself; and `bridge`, which stands above them and may use them all.
+
+A wing that cannot be used is named in a warning; one whose name begins with an underscore is in preparation, and left
+alone.
 
 A wing's `__init__.py` holds ``NUMBER`` (of its chapter), ``SLUG`` (as in the names of its experiments), ``TITLE`` and
 ``NOTE`` (what a reader of its scoreboard must know); its experiments and claims are `figures.EXPERIMENTS` and
