@@ -61,7 +61,7 @@ def test_the_summary_counts_each_papers_verdicts():
     entries = [entry(), entry(dataset="mnist", verdict="contradicted"), entry(id="two"), nothing(paper="explicit-reg")]
     page = soup(summary(entries))
     assert page.select_one(".tl-sum").text == (
-        "4 verdicts on 3 claims of 2 papers: 2 hold, 1 is contradicted, 1 is not measured."
+        "4 verdicts on 3 claims of 2 chapters: 2 hold, 1 is contradicted, 1 is not measured."
     )
     bars = [bar["aria-label"] for bar in page.select(".tl-strip")]
     assert bars == ["2 hold, 1 is contradicted", "1 is not measured"]

@@ -20,7 +20,7 @@ _BORDERS = {"no worse": (-1,), "equal": (-1, 1), "theorem": (-1, 1)}
 
 
 def summary(entries: list[dict]) -> Explorer:
-    """How many of each paper's verdicts hold: a sentence, and a bar a paper."""
+    """How many of each chapter's verdicts hold: a sentence, and a bar a chapter."""
     ids, several = {(e["paper"], e["id"]) for e in entries}, len({e["paper"] for e in entries}) > 1
     lines = []
     for wing in wings():
@@ -35,7 +35,7 @@ def summary(entries: list[dict]) -> Explorer:
                 name = f'{wing.NUMBER}&ensp;<a href="#paper={wing.SLUG}">{name}</a>'
             lines.append(f'<p>{name}</p><div class="tl-strip" role="img" aria-label="{_counted(found)}">{parts}</div>')
     key = "".join(f"<li>{_icon(word)} {word}</li>" for word in VERDICTS)
-    of = f"{len(lines)} papers" if several else "the paper"
+    of = f"{len(lines)} chapters" if several else "the paper"
     many = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((len(entries), "verdict"), (len(ids), "claim"))]
     told = f"{many[0]} on {many[1]} of {of}: {_counted(entries)}."
     return _page(f'<p class="tl-sum">{told}</p>{"".join(lines)}<ul class="tl-key" aria-label="signs">{key}</ul>')

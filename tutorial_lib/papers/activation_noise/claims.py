@@ -313,9 +313,13 @@ FINDINGS = [
         "Our small networks gain far less.", headline=True,
     ),
     Finding(
-        "text-twice-the-accuracy", "the paper's tables", "contradicted",
-        "Noise at training alone is said to be worth about twice the accuracy of noise at inference alone. The paper's "
-        "own table says otherwise.", budget="reported",
+        "balanced-gain", "cifar-10", "holds",
+        "They do gain: {measured} points on CIFAR-10, where the paper has {reported}.",
+    ),
+    Finding(
+        "balanced-is-best", "cifar-10", "holds",
+        "Networks that were trained with noise are most accurate with as much of it at inference: on CIFAR-10, at each "
+        "strength.",
     ),
     Finding(
         "balanced-gain", "mnist", "contradicted",
@@ -323,12 +327,9 @@ FINDINGS = [
         "{measured} points.",
     ),
     Finding(
-        "worse-than-no-noise", "mnist", "holds",
-        "More noise at inference than at training is worse than no noise at all: by {mean} points on MNIST.",
-    ),
-    Finding(
-        "balanced-is-best", "cifar-10", "not decided",
-        "Is the noise of training the best noise at inference? On CIFAR-10 our few seeds and images do not decide it.",
+        "text-twice-the-accuracy", "the paper's tables", "contradicted",
+        "Noise at training alone is said to be worth about twice the accuracy of noise at inference alone. The paper's "
+        "own table says otherwise.", budget="reported",
     ),
 ]  # fmt: skip
 """The chapter's answer, in five lines."""

@@ -148,12 +148,10 @@ DESK = {
 
 _FEW = {**_DESK, **_FOUR, "seeds": 3, "n": 100, "far": {"images": 0, "n": 100}}
 _EARLIER = {
-    "digits": {**_FEW, **DESK["digits"], "data": {"size": 8, "train": None, "test": 100}, "epochs": 50},
     "mnist": {
         **_FEW, **DESK["mnist"], "data": {"size": 32, "train": 4000, "test": 100}, "n": 30,
         "map": {"images": 100, "n": 30},
     },
-    "cifar-10": {**_FEW, **DESK["cifar-10"], "seeds": 3, "data": {"size": 32, "train": 10_000, "test": 128}},
 }  # fmt: skip
 """The settings of the tables of Figure 3 that are shipped, until those of `DESK` are."""
 ACCURACY = Sweep(

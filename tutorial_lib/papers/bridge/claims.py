@@ -55,7 +55,7 @@ _HELPS = {
 
 def _ours(id: str, claim: str, rule, unit: str, **options) -> Claim:
     return Claim(
-        id=id, paper=SLUG, item="ours", claim=claim, reported=None, reported_text="not in a paper",
+        id=id, paper=SLUG, item="ours", claim=claim, reported=None, reported_text="not in the paper",
         reported_error="none", rule=rule, experiment=f"{SLUG}/needs", unit=unit, **options,
     )  # fmt: skip
 
