@@ -6,6 +6,7 @@ from ...draw import OKABE_ITO, mean_and_sem, panels, pick, seeds_of
 from ...sweep import Experiment
 from . import SLUG
 from .choice import gains, tuned
+from .cost import COST
 from .method import LOWER, NEEDS, NONE, WAYS
 from .sweeps import ALL, BRIDGE, FEW
 
@@ -74,6 +75,13 @@ def draw_strengths(table: pd.DataFrame, dataset: str):
     return figure
 
 
+def draw_cost(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """The time of an update over that of one without noise: mean over seeds, and the range of them."""
+    found = table.groupby("way", sort=False)["value"].agg(["mean", "min", "max"])
+    told = [f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, low, high in found.itertuples(index=False)]
+    return pd.DataFrame({"way": found.index, "time of an update, over that without noise": told})
+
+
 EXPERIMENTS = [
     Experiment(
         f"{SLUG}/needs", "ours", "What each way of training is worth, tuned for each need",
@@ -85,5 +93,8 @@ EXPERIMENTS = [
     Experiment(
         f"{SLUG}/strengths", "ours", "Accuracy over the strength of each way of training", "no paper's", BRIDGE,
         draw_strengths,
+    ),
+    Experiment(
+        f"{SLUG}/cost", "ours", "What an update costs with each way of training", "no paper's", COST, draw_cost,
     ),
 ]  # fmt: skip

@@ -63,6 +63,12 @@ the first layer, or at all. Learned noise: a generator with ||Σ|| < C, trained 
 of NINR."""
 
 
+def new_generator(config: dict, x: Tensor, bound: float) -> Generator:
+    """The generator of learned noise for images like `x` [N, ...]: as wide as the network, ||Σ|| < `bound`."""
+    pixels = x[0].numel()
+    return Generator(dnn3(pixels, pixels, config["widths"][0]).to(x.device), gamma=0.01 / 10, bound=bound)
+
+
 def train(config: dict, way: str, strength: float, x: Tensor, y: Tensor, seed: int) -> nn.Sequential:
     """The network of ``config["widths"]``, trained on `x` [N, ...], `y` [N] for ``config["updates"]`` updates.
 
@@ -74,9 +80,7 @@ def train(config: dict, way: str, strength: float, x: Tensor, y: Tensor, seed: i
     batches = -(-len(x) // config["batch_size"])
     how = {"epochs": max(1, round(config["updates"] / batches)), "batch_size": config["batch_size"], "lr": config["lr"]}
     if way == LEARNED:
-        pixels = x[0].numel()
-        generator = Generator(dnn3(pixels, pixels, config["widths"][0]).to(x.device), gamma=0.01 / 10, bound=strength)
-        train_with_noise(model, generator, x, y, seed=seed, progress=False, **how)
+        train_with_noise(model, new_generator(config, x, strength), x, y, seed=seed, progress=False, **how)
     else:
         WAYS[way].prepare(model, x, strength)
         fit(model, x, y, penalty=WAYS[way].penalty(strength, config), seed=seed, progress=False, **how)
