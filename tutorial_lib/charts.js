@@ -88,7 +88,7 @@
     const text = notes || told.join(" ");
     for (const part of wrapper.children) if (part !== legend) part.setAttribute("aria-label", `${spec.title}. ${text}`);
     legend.replaceChildren();
-    for (const name of distinct(spec.series, rows)) {
+    for (const name of plain.length ? distinct(spec.series, rows) : []) {
       const entry = make("button", { type: "button", "aria-pressed": !off.has(name), "data-name": name, title: "show or hide" }, legend);
       const mark = make("svg", { width: 34, height: 10, "aria-hidden": "true" }, entry);
       make("path", { d: "M0,5L34,5", ...look(name) }, mark);

@@ -51,8 +51,8 @@ WAYS: dict[str, Way] = {
     ACTIVATION: Way("α", (0.1, 0.3, 0.5, 0.9, 1.5), _layer(lambda alpha: ActivationNoise("gaussian", alpha))),
     "Gaussian injections": Way("σ²", _VARIANCES, lambda model, x, variance: add_noise(model, variance)),
     "explicit regulariser": Way("σ²", _VARIANCES, penalty=_explicit),
-    "noise node, first layer": Way("σ_ε", _NODES, lambda model, x, sigma: add_nodes(model, x, sigma, "in")),
-    "noise nodes, all layers": Way("σ_ε", _NODES, lambda model, x, sigma: add_nodes(model, x, sigma, "full")),
+    "noise node, first layer": Way("σ", _NODES, lambda model, x, sigma: add_nodes(model, x, sigma, "in")),
+    "noise nodes, all layers": Way("σ", _NODES, lambda model, x, sigma: add_nodes(model, x, sigma, "full")),
     LEARNED: Way("C", (0.01, 0.03, 0.1, 0.3, 1.0)),
     "corrupted images": Way("σ", _LEVELS, _layer(InputCorruption, ["data"])),
 }
@@ -130,13 +130,13 @@ def margins(model: nn.Sequential, x: Tensor, y: Tensor) -> Tensor:
 
 
 NEEDS = {
-    "clean": "accuracy (%)",
-    "corrupted": "accuracy on corrupted images (%)",
-    "attacked": "accuracy under attack (%)",
-    "calibration": "calibration error (points)",
-    "margin": "median margin",
-    "flatness": "trace of the Hessian",
-    "shifted": "accuracy on shifted images (%)",
+    "clean": "clean (%)",
+    "corrupted": "corrupted (%)",
+    "attacked": "attacked (%)",
+    "calibration": "calibration error",
+    "margin": "margin",
+    "flatness": "Hessian trace",
+    "shifted": "shifted (%)",
 }
 LOWER = ("calibration", "flatness")
 """The needs of which less is better."""

@@ -3,7 +3,7 @@
 (() => {
   // SHIPPED, from explorers.py: needs; student, by degrees of freedom; tables, by data set and images: {ways: [[way, [strength, …]], …],
   // needs: those that are there, numbers: per way, strength and need the mean gain on validation images and each seed's on test images}
-  const ROW = 30, HEAD = 26, FOOT = 44;
+  const HEAD = 26, FOOT = 44;
   const unpacked = new Map();
   function tableOf({ dataset, images }) {
     const key = `${dataset}|${images}`;
@@ -51,9 +51,10 @@
       : "Give at least one need a weight.";
 
     function paint(width, { make }) {
+      const narrow = width < 560, ROW = narrow ? 44 : 30; // on a phone a way's name stands above its bar
       const box = make("div", { role: "group" }), height = HEAD + found.length * ROW + FOOT;
       const sheet = make("g", { role: "img", "aria-label": note }, make("svg", { viewBox: `0 0 ${width} ${height}`, width, height }, box));
-      const left = Math.min(230, width * 0.5), right = width - 16, low = HEAD + found.length * ROW;
+      const left = narrow ? 12 : 240, right = width - 16, low = HEAD + found.length * ROW;
       const from = Math.min(0, ...found.map(({ middle, reach }) => middle - reach)), to = Math.max(0.5, ...found.map(({ middle, reach }) => middle + reach));
       const X = (v) => left + ((v - from) / (to - from)) * (right - left);
       const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((s) => (to - from) / s <= 6) || 100;
@@ -63,8 +64,8 @@
       }
       make("text", { x: (left + right) / 2, y: low + 36, "text-anchor": "middle" }, sheet, "weighted gain over no noise");
       found.forEach(({ way, strength, middle, reach, apart }, k) => {
-        const y = HEAD + (k + 0.5) * ROW, colour = apart ? "var(--tl-soft)" : "var(--tl-a)";
-        make("text", { x: 0, y: y + 4.5, class: apart ? "" : "tl-first" }, sheet, `${way}${strength ? `, ${SHIPPED.symbols[way]} = ${strength}` : ""}`);
+        const y = HEAD + (k + (narrow ? 0.75 : 0.5)) * ROW, colour = apart ? "var(--tl-soft)" : "var(--tl-a)";
+        make("text", { x: 0, y: narrow ? y - 13 : y + 4.5, class: apart ? "" : "tl-first" }, sheet, `${way}${strength ? `, ${SHIPPED.symbols[way]} = ${strength}` : ""}`);
         make("path", { d: `M${X(middle - reach)},${y}H${X(middle + reach)}`, style: `stroke:${colour}`, "stroke-width": 2.5 }, sheet);
         make("circle", { cx: X(middle), cy: y, r: 5.5, style: apart ? `fill:none;stroke:${colour};stroke-width:2` : `fill:${colour}`, "data-way": way, "data-strength": strength, "data-value": middle, "data-error": reach }, sheet);
       });

@@ -388,7 +388,6 @@ FINDINGS = [
         "x-star-exists", "mnist", "contradicted",
         "The paper asks for an x* that nearly does what a mask does. One that does so exactly exists for none of our "
         "images in layers as wide as the paper's widest, and for all of them in layers no wider than the input.",
-        headline=True,
     ),
     Finding(
         "more-diverse", "mnist", "holds",
