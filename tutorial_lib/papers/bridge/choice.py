@@ -29,9 +29,10 @@ def tuned(table: pd.DataFrame, need: str) -> pd.DataFrame:
 def gains(table: pd.DataFrame, need: str) -> pd.DataFrame:
     """What a way is worth more than none for a need: rows seeds, columns (images, way); above zero is better."""
     rows = tuned(table, need)
-    if rows.empty:
-        return pd.DataFrame()
     values = rows.pivot(index="seed", columns=["images", "way"], values="value")
-    plain = values.xs(NONE, axis=1, level="way")
-    found = {key: values[key] - plain[key[0]] for key in values if key[1] != NONE}
+    found = {
+        (images, way): values[images, way] - values[images, NONE]
+        for images, way in values
+        if way != NONE and (images, NONE) in values
+    }
     return pd.DataFrame(found) * (-1 if need in LOWER else 1)
